@@ -1,0 +1,3 @@
+"""OLMo 2, whole: data, pretraining, post-training, evaluation and release of open language models."""
+
+__version__ = "0.1.0"

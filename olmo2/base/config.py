@@ -1,0 +1,191 @@
+"""Recipes: typed settings filled from one YAML file and from dotted overrides on the command line.
+
+The schema is a class next to the code that uses it (`Settings` for a part, `Recipe` for a verb); the values
+are a short YAML file. An unknown key, a missing key or a wrong type is a UsageError that names the full path.
+"""
+
+import difflib
+import re
+import sys
+import types
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import atomic_file
+
+
+class Settings(BaseModel):
+    """A part of a recipe: frozen, and nothing it does not know is accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Recipe(BaseSettings):
+    """Everything one verb of the command line needs to know."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        cli_kebab_case=False,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_parse_none_str="null",
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **others: Any) -> tuple[Any, ...]:
+        """Read the values given and nothing else: no environment variable may leak into a run."""
+        return (init_settings,)
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: str) -> AnyRecipe:
+    """Build a recipe from command-line arguments: ``[recipe.yaml] [positional ...] [--a.b=value ...]``.
+
+    Overrides win over the file. Raises UsageError with the full path of the setting that is wrong.
+    """
+    arguments = list(arguments)
+    values: dict[str, Any] = {}
+    source = "command line"
+    if arguments and Path(arguments[0]).suffix in (".yaml", ".yml"):
+        source = arguments.pop(0)
+        values = read_yaml(source)
+        check_keys(recipe_class, values, source)
+    parser = RecipeParser(
+        prog=f"olmo2 {verb}",
+        description=(sys.modules[recipe_class.__module__].__doc__ or "").strip(),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.known = list(setting_names(recipe_class))
+    try:
+        cli: CliSettingsSource[Any] = CliSettingsSource(
+            recipe_class, root_parser=parser, formatter_class=RawDescriptionHelpFormatter
+        )
+        return CliApp.run(recipe_class, cli_args=arguments, cli_settings_source=cli, **values)
+    except ValidationError as error:
+        raise UsageError(describe(error, source)) from None
+    except SettingsError as error:
+        raise UsageError(f"{source}: {error.__cause__ or error}") from None
+
+
+def make_recipe(recipe_class: type[AnyRecipe], values: dict[str, Any], source: str) -> AnyRecipe:
+    """Build a recipe from plain values, such as those of a file; `source` is named in errors."""
+    check_keys(recipe_class, values, source)
+    try:
+        return recipe_class(**values)
+    except ValidationError as error:
+        raise UsageError(describe(error, source)) from None
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a recipe's YAML; numbers follow YAML 1.2, so that ``4.0e12`` is a number."""
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise UsageError(f"there is no recipe {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} must hold settings, one 'name: value' a line")
+    return values
+
+
+def write_recipe(recipe: BaseModel, path: Path | str) -> None:
+    """Write the resolved recipe, every default spelt out, as YAML that reads back equal."""
+    with atomic_file(path) as file:
+        file.write(recipe_text(recipe))
+
+
+def recipe_text(recipe: BaseModel) -> str:
+    """Return the resolved recipe as YAML text."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, but with YAML 1.2's floating-point numbers (``4.0e12``, ``1e-4``)."""
+
+
+RecipeLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*(?:\.[eE]|[eE]|\.)[-+]?[0-9]*"
+               r"|\.inf|\.nan)\Z", re.IGNORECASE),
+    list("-+.0123456789"),
+)
+
+
+class RecipeParser(ArgumentParser):
+    """An argument parser whose errors are UsageErrors that suggest the nearest known setting."""
+
+    known: list[str]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage of a hundred settings."""
+        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        if unknown is None:
+            raise UsageError(f"{message} (olmo2 {self.prog.split()[-1]} --help lists every setting)")
+        name = unknown[1].split("=")[0]
+        if not name.startswith("--"):
+            raise UsageError(f"unexpected argument {unknown[1]!r} (settings are written --name=value)")
+        raise UsageError(f"{name}: no such setting{nearest(name[2:], self.known, prefix='--')}")
+
+
+def check_keys(model: type[BaseModel], values: dict[str, Any], source: str, path: str = "") -> None:
+    """Raise UsageError for the first key of `values` that `model` does not know, with the nearest that it does."""
+    for key, value in values.items():
+        if key not in model.model_fields:
+            raise UsageError(f"{source}: {path}{key}: no such setting{nearest(str(key), list(model.model_fields))}")
+        part = nested_model(model.model_fields[key].annotation)
+        if part is not None and isinstance(value, dict):
+            check_keys(part, value, source, f"{path}{key}.")
+
+
+def nested_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the one settings class in an annotation such as ``Part | None``; None if there is none or a choice."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    parts = [part for part in map(nested_model, get_args(annotation)) if part is not None]
+    return parts[0] if len(parts) == 1 and not hasattr(annotation, "__origin__") else None
+
+
+def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting of `model`."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        part = nested_model(field.annotation)
+        if part is not None:
+            yield from setting_names(part, f"{prefix}{name}.")
+
+
+def nearest(name: str, known: list[str], prefix: str = "") -> str:
+    """Return a suggestion such as ``; did you mean data.paths?``."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {prefix}{close[0]}?"
+    return f"; known: {', '.join(prefix + each for each in known[:12])}{', ...' if len(known) > 12 else ''}"
+
+
+def describe(error: ValidationError, source: str) -> str:
+    """Put pydantic's first complaint into one sentence with the full path of the setting."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{source}: {path} is missing; set it in the recipe or with --{path}=..."
+    if first["type"] == "value_error":
+        return f"{source}: {path + ': ' if path else ''}{first['ctx']['error']}"
+    return f"{source}: {path}: {first['msg'][0].lower() + first['msg'][1:]}, not {first['input']!r}"

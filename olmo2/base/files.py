@@ -1,0 +1,157 @@
+"""Files that are either whole or not there: atomic writes of single files and of folders.
+
+Everything is written beside its destination under a name that starts with ``.partial-`` and renamed
+into place when it is complete and on disk, so a reader or a later run never meets half a file.
+"""
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from olmo2.base.errors import RunError, UsageError
+
+PARTIAL_PREFIX = ".partial-"
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+
+
+def partial_path(path: Path) -> Path:
+    """Return the sibling name under which `path` is written before it is complete."""
+    return path.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{path.name}")
+
+
+@contextmanager
+def atomic_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that appears at `path` only when the block ends without an error.
+
+    Raises RunError naming `path` when the disk is full.
+    """
+    path = Path(path)
+    partial = partial_path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            sync_folder(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield an empty folder to fill; it appears at `path` only when the block ends without an error.
+
+    Raises UsageError if `path` already holds something: nothing that exists is overwritten.
+    """
+    path = Path(path)
+    require_vacant(path)
+    partial = partial_path(path)
+    with disk_errors(path):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for file in partial.rglob("*"):
+                if file.is_file():
+                    sync_file(file)
+                else:
+                    sync_folder(file)
+            sync_folder(partial)
+            if path.is_dir():
+                path.rmdir()  # empty, or require_vacant would have refused
+            os.rename(partial, path)
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing `path` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise RunError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another folder "
+            "(nothing written before is lost)"
+        ) from error
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of `path` is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in folder `path` are on disk."""
+    sync_file(path)
+
+
+def require_vacant(path: Path | str, setting: str = "") -> None:
+    """Raise UsageError if `path` exists and is anything but an empty folder."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        where = f"{setting}: " if setting else ""
+        raise UsageError(f"{where}{path} already exists; choose another folder or delete it first")
+
+
+def require_file(path: Path | str, setting: str) -> Path:
+    """Return `path` if it is a file that exists, else raise UsageError naming `setting`."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{setting}: there is no file {path}")
+    return path
+
+
+def require_folder(path: Path | str, setting: str) -> Path:
+    """Return `path` if it is a folder that exists, else raise UsageError naming `setting`."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UsageError(f"{setting}: there is no folder {path}")
+    return path
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_file(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; a missing or damaged one is a UsageError that names it."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} is not valid JSON ({error}); it may be damaged: restore or delete it") from None
+
+
+def write_gzip(path: Path | str, data: bytes) -> None:
+    """Write `data` gzip-compressed with no time stamp, so that equal data give equal files."""
+    with atomic_file(path, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as zipped:
+        zipped.write(data)
+
+
+def fingerprint(path: Path | str) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal text."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""Grouped-query self-attention with QK-norm over the whole projection, before the head split and before RoPE.
+
+Shapes   B rows · T query positions · S key positions · H query heads · K key-value heads · D head width · C = H·D
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from olmo2.model.kv_cache import KVCache
+from olmo2.model.linear import Linear
+from olmo2.model.norm import RMSNorm
+from olmo2.model.rope import rotate
+from olmo2.model.sizes import ModelConfig
+
+
+class Attention(nn.Module):
+    """(B, T, C) -> (B, T, C); parameter names are Hugging Face's."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.layer = layer
+        kv_size = config.num_key_value_heads * config.head_dim
+        self.q_proj = Linear(config.hidden_size, config.hidden_size)
+        self.k_proj = Linear(config.hidden_size, kv_size)
+        self.v_proj = Linear(config.hidden_size, kv_size)
+        self.o_proj = Linear(config.hidden_size, config.hidden_size)
+        self.q_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.k_norm = RMSNorm(kv_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,  # (B, T, C)
+        rope: tuple[Tensor, Tensor],  # each broadcasts to (B, H, T, D)
+        is_visible: Tensor | None,  # (B, 1, T, S) bool: which keys a query may see; None = plain causal
+        cache: KVCache | None,
+    ) -> Tensor:
+        queries = rotate(self.split_heads(self.q_norm(self.q_proj(x))), *rope)
+        keys = rotate(self.split_heads(self.k_norm(self.k_proj(x))), *rope)
+        values = self.split_heads(self.v_proj(x))
+        if cache is not None:
+            keys, values = cache.append(self.layer, keys, values)
+        mixed = attend(queries, keys, values, is_visible)
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(B, T, H·D) -> (B, H, T, D)."""
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | None) -> Tensor:
+    """Return softmax(q·kᵀ / √D)·v as (B, H, T, D), each group of H/K query heads sharing one key-value head."""
+    return F.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=is_visible,
+        is_causal=is_visible is None,
+        enable_gqa=queries.shape[1] != keys.shape[1],
+    )
+
+
+def visible_keys(document_ids: Tensor, key_document_ids: Tensor) -> Tensor:
+    """Return (B, 1, T, S) bool: a query sees the keys of its own document up to its own place.
+
+    document_ids: (B, T) of the queries, which are the last T of the S keys; key_document_ids: (B, S).
+    Padding (-1) sees padding, so no row of the softmax is empty.
+    """
+    num_queries, num_keys = document_ids.shape[1], key_document_ids.shape[1]
+    is_same = document_ids[:, None, :, None] == key_document_ids[:, None, None, :]
+    is_past = torch.ones(num_queries, num_keys, dtype=torch.bool, device=document_ids.device).tril(
+        num_keys - num_queries
+    )
+    return is_same & is_past

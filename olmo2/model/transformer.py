@@ -1,0 +1,103 @@
+"""The OLMo 2 language model on one device: embedding, blocks, final norm, output matrix.
+
+Shapes   B rows · T positions · C hidden_size · V vocab_size (padding included)
+Source   OLMo 2 (arXiv 2501.00656), section 3; equal to transformers' Olmo2ForCausalLM
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from olmo2.model.attention import visible_keys
+from olmo2.model.block import Block
+from olmo2.model.kv_cache import KVCache
+from olmo2.model.linear import Linear
+from olmo2.model.norm import RMSNorm
+from olmo2.model.rope import rope_tables
+from olmo2.model.sizes import ModelConfig
+
+Head = Callable[[Tensor, Tensor], Tensor]  # (hidden (B, T, C), lm_head weight (V, C)) -> whatever is wanted of them
+
+
+class Backbone(nn.Module):
+    """Token ids (B, T) -> hidden states (B, T, C) behind the final norm."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype: torch.dtype | None = None  # of activations; None = as the weights
+        self.embed_tokens = nn.Embedding(
+            config.vocab_size, config.hidden_size, _weight=torch.empty(config.vocab_size, config.hidden_size)
+        )
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> Tensor:
+        is_visible, positions = None, torch.arange(input_ids.shape[1], device=input_ids.device)
+        if cache is not None:
+            positions, is_visible = remember(cache, input_ids, document_ids)
+        elif document_ids is not None:
+            positions = positions_in_documents(document_ids)
+            is_visible = visible_keys(document_ids, document_ids)
+        cos, sin = rope_tables(positions, self.config.head_dim, self.config.rope_theta)
+        if positions.dim() == 2:  # one table per row: make room for the heads
+            cos, sin = cos[:, None], sin[:, None]
+        x = self.embed_tokens(input_ids)
+        x = x.to(self.compute_dtype or x.dtype)
+        for layer in self.layers:
+            x = layer(x, (cos, sin), is_visible, cache)
+        if cache is not None:
+            cache.length += input_ids.shape[1]
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """Token ids -> logits; parameters carry Hugging Face's names. Weights start unfilled (see init.py)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Backbone(config)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size)
+
+    def forward(
+        self,
+        input_ids: Tensor,  # (B, T) integers
+        *,
+        document_ids: Tensor | None = None,  # (B, T): tokens see only equal ids; -1 = padding
+        head: Head | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Return logits (B, T, V) in the compute dtype, or `head(hidden, lm_head.weight)`.
+
+        A head lets a loss be computed inside the model's own forward, without keeping all logits and while a
+        sharded output matrix is at hand. With a cache, input_ids continue what the cache holds.
+        """
+        hidden = self.model(input_ids, document_ids, cache)
+        if head is not None:
+            return head(hidden, self.lm_head.weight)
+        return self.lm_head(hidden)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.lm_head.weight.device
+
+
+def positions_in_documents(document_ids: Tensor) -> Tensor:
+    """Return (B, T) positions that start at 0 with every change of the id along a row."""
+    index = torch.arange(document_ids.shape[1], device=document_ids.device).expand_as(document_ids)
+    is_start = torch.ones_like(document_ids, dtype=torch.bool)
+    is_start[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    return index - torch.where(is_start, index, 0).cummax(dim=1).values
+
+
+def remember(cache: KVCache, input_ids: Tensor, document_ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Note the new tokens' documents in the cache; return their positions and the keys they may see."""
+    start, end = cache.length, cache.length + input_ids.shape[1]
+    if end > cache.capacity:
+        raise ValueError(f"the cache holds {cache.capacity} tokens, {end} are needed")
+    cache.document_ids[:, start:end] = 0 if document_ids is None else document_ids
+    positions = torch.arange(start, end, device=input_ids.device)
+    return positions, visible_keys(cache.document_ids[:, start:end], cache.document_ids[:, :end])
