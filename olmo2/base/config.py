@@ -11,14 +11,27 @@ import types
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
+
+SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def whole_number(value: Any) -> Any:
+    """Read ``4e12`` or ``4_000_000`` as the integer it means; leave anything else to the type check."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9_]*\.?[0-9_]+[eE]\+?[0-9]+", value):
+        value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Count = Annotated[int, BeforeValidator(whole_number)]
+"""A whole number that may be written as 4e12."""
 
 
 class Settings(BaseModel):
@@ -90,11 +103,17 @@ def make_recipe(recipe_class: type[AnyRecipe], values: dict[str, Any], source: s
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a recipe's YAML; numbers follow YAML 1.2, so that ``4.0e12`` is a number."""
+    """Read a recipe's YAML, from `path` or else from the recipes that come with the package.
+
+    Numbers follow YAML 1.2, so that ``4.0e12`` is a number.
+    """
+    file = Path(path)
+    if not file.exists():
+        file = SHIPPED_RECIPES / path
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
-        raise UsageError(f"there is no recipe {path}") from None
+        raise UsageError(f"there is no recipe {path}, neither here nor in {SHIPPED_RECIPES}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -1,0 +1,86 @@
+"""The numbers of a run, by step: a JSON-lines file as the truth, TensorBoard and Weights & Biases as copies."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
+from olmo2.base.files import atomic_file
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class TrackSettings(Settings):
+    """Where metrics go besides the run's metrics.jsonl."""
+
+    tensorboard: bool = False
+    """write TensorBoard event files into the run folder"""
+    wandb_project: str | None = Field(default=None, min_length=1)
+    """project of Weights & Biases to log to (WANDB_MODE=offline works without network)"""
+
+
+class MetricsLog:
+    """Appends one JSON object a step to RUN/metrics.jsonl and hands the numbers to the trackers chosen."""
+
+    def __init__(self, run_folder: Path, settings: TrackSettings, *, last_step: int, recipe: dict[str, Any]) -> None:
+        """Open the log of a run that continues after `last_step`; lines of later steps are dropped."""
+        self.path = run_folder / METRICS_FILE
+        kept = [row for row in read_metrics(run_folder) if row["step"] <= last_step]
+        with atomic_file(self.path) as file:
+            file.writelines(json.dumps(row) + "\n" for row in kept)
+        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        self.tensorboard = open_tensorboard(run_folder) if settings.tensorboard else None
+        self.wandb = open_wandb(run_folder, settings.wandb_project, recipe) if settings.wandb_project else None
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Record `values` of `step`; every name carries its unit."""
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        self.file.flush()
+        if self.tensorboard is not None:
+            for name, value in values.items():
+                self.tensorboard.add_scalar(name, value, step)
+        if self.wandb is not None:
+            self.wandb.log(values, step=step)
+
+    def close(self) -> None:
+        """Finish every sink."""
+        self.file.close()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+        if self.wandb is not None:
+            self.wandb.finish()
+
+
+def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's metrics; a last line that a kill cut short is left out."""
+    path = run_folder / METRICS_FILE
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a whole line ends in a newline
+    try:
+        return [json.loads(line) for line in lines]
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path} is damaged ({error}); move it away to go on without its history") from None
+
+
+def open_tensorboard(run_folder: Path) -> Any:
+    """Return TensorBoard's writer of scalars for a run."""
+    try:
+        from tensorboard.summary import Writer
+    except ImportError:
+        raise UsageError("track.tensorboard needs the package tensorboard: pip install 'olmo2[track]'") from None
+    return Writer(str(run_folder / "tensorboard"))
+
+
+def open_wandb(run_folder: Path, project: str, recipe: dict[str, Any]) -> Any:
+    """Return a run of Weights & Biases that continues the one of the same folder."""
+    try:
+        import wandb
+    except ImportError:
+        raise UsageError("track.wandb_project needs the package wandb: pip install 'olmo2[track]'") from None
+    return wandb.init(
+        project=project, name=run_folder.name, id=run_folder.name, resume="allow", dir=run_folder, config=recipe
+    )

@@ -1,0 +1,125 @@
+"""The command line: one verb, one file. This table is the map of the system; nothing heavy is imported until used."""
+
+import importlib
+import keyword
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from olmo2 import __version__
+from olmo2.base.errors import RunError, UsageError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line: the file of its name, with its recipe class and its function."""
+
+    room: str  # folder of olmo2/ that holds the file; empty = the package itself
+    name: str
+    help: str
+
+    @property
+    def function_name(self) -> str:
+        """Name of the function, and of the file; a Python keyword gets a trailing underscore."""
+        name = self.name.replace("-", "_")
+        return name + "_" * keyword.iskeyword(name)
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the file."""
+        return ".".join(part for part in ("olmo2", self.room, self.function_name) if part)
+
+    @property
+    def recipe_name(self) -> str:
+        """Name of the recipe class."""
+        return "".join(part.capitalize() for part in self.name.split("-")) + "Recipe"
+
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (  # in the order of a model's life
+        Verb("", "quickstart", "a whole small life: text, tokenizer, training, soup, tuning, release"),
+        Verb("", "show", "print a resolved recipe and what follows from it; runs nothing"),
+        Verb("data", "train-tokenizer", "documents -> tokenizer folder"),
+        Verb("data", "tokenize", "documents -> token folder"),
+        Verb("train", "pretrain", "stage 1: token files -> checkpoints"),
+        Verb("train", "midtrain", "stage 2: checkpoint + token files -> checkpoints"),
+        Verb("checkpoint", "soup", "checkpoints -> their average"),
+        Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
+        Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
+        Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
+        Verb("release", "verify", "compare a folder's logits with those of transformers"),
+        Verb("inference", "generate", "continue a text"),
+        Verb("inference", "chat", "talk to a model"),
+    )
+}
+
+
+def usage() -> str:
+    """Return the text of olmo2 --help."""
+    width = max(map(len, VERBS)) + 2
+    verbs = "\n".join(f"  {name:{width}}{verb.help}" for name, verb in VERBS.items())
+    return (
+        "usage: olmo2 VERB [recipe.yaml] [--setting=value ...]\n\n"
+        "The complete OLMo 2 system: data, pretraining, post-training, evaluation and release.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "olmo2 VERB --help lists every setting of a verb. Any setting of a recipe can be overridden: --optim.peak_lr=2e-4\n"
+        "olmo2 --version prints the version."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and leave with its exit status: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one verb and return its exit status; what a user can cause is one sentence on standard error."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        run_verb(arguments[0], arguments[1:])
+    except UsageError as error:
+        return complain(error, 2)
+    except RunError as error:
+        return complain(error, 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: there is nobody to tell
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return complain(f"{error.filename}: {error.strerror}", 1)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+    return 0
+
+
+def run_verb(name: str, arguments: list[str]) -> None:
+    """Import the verb's file, build its recipe from the arguments, and run it."""
+    if name not in VERBS:
+        import difflib
+
+        close = difflib.get_close_matches(name, VERBS, n=1)
+        raise UsageError(f"there is no verb {name!r}" + (f"; did you mean {close[0]}?" if close else "; see olmo2 --help"))
+    if name == "show":
+        from olmo2.show import show
+
+        return show(arguments, {other.name: (other.module, other.recipe_name) for other in VERBS.values()})
+    verb = VERBS[name]
+    from olmo2.base.config import parse_recipe
+
+    module = importlib.import_module(verb.module)
+    recipe = parse_recipe(getattr(module, verb.recipe_name), arguments, name)
+    getattr(module, verb.function_name)(recipe)
+
+
+def complain(message: object, status: int) -> int:
+    """Print one sentence to standard error and return the exit status."""
+    print(f"olmo2: {message}", file=sys.stderr)
+    return status

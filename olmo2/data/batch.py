@@ -1,0 +1,60 @@
+"""What training eats: a batch of sequences, and the interface of everything that yields them.
+
+B = sequences, T = positions (seq_len tokens each).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IGNORED_LABEL = -100
+PADDING_DOCUMENT = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences with the token to predict at every position; on the CPU until moved."""
+
+    input_ids: Tensor
+    """(B, T) int64."""
+    labels: Tensor
+    """(B, T) int64: the token to predict AT each position (already shifted left by one), -100 where there is none."""
+    document_ids: Tensor | None
+    """(B, T) int32: tokens attend only within equal ids, -1 = padding. None = one document per row, no padding."""
+
+    def split(self, micro_batch_sequences: int) -> list["Batch"]:
+        """Cut into micro-batches of that many sequences, the last of what remains; the tensors are views."""
+        starts = range(0, len(self.input_ids), micro_batch_sequences)
+        return [self._each(itemgetter(slice(start, start + micro_batch_sequences))) for start in starts]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Copy the batch to `device`."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with every tensor changed."""
+        document_ids = None if self.document_ids is None else change(self.document_ids)
+        return Batch(change(self.input_ids), change(self.labels), document_ids)
+
+
+class Sequences(Protocol):
+    """A fixed set of training sequences of equal length, read by position."""
+
+    seq_len: int
+
+    def __len__(self) -> int:
+        """Return the number of sequences."""
+        ...
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Read the sequences at `indices`, (B,) integers; the rows come in that order."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal text that changes when the sequences would."""
+        ...

@@ -1,0 +1,45 @@
+"""The published data order: the same sequences in the same order for every number of ranks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import atomic_file
+
+ORDER_DTYPE = "<u4"
+
+
+def global_order(num_sequences: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order in which epoch `epoch` (from 0) visits the sequences: (num_sequences,) uint32.
+
+    The rule of OLMo's released runs: PCG64(seed + epoch) shuffles 0, 1, 2, ... (allenai/OLMo,
+    olmo/data/iterable_dataset.py). 50 million sequences take about three seconds and 200 MB.
+    Raises UsageError for more sequences than 32-bit numbers can count.
+    """
+    if num_sequences >= 2**32:
+        raise UsageError(
+            f"the data hold {num_sequences:,} sequences, more than the data order can number ({2**32:,}); "
+            "raise seq_len or split data.paths over several runs"
+        )
+    order = np.arange(num_sequences, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(seed + epoch)).shuffle(order)
+    return order
+
+
+def order_path(folder: Path, num_sequences: int, seed: int, epoch: int) -> Path:
+    """Return the file of `folder` that holds this order; all that decides the order is in its name."""
+    return folder / f"order-seed{seed}-epoch{epoch}-of{num_sequences}.npy"
+
+
+def write_order(path: Path, order: np.ndarray) -> None:
+    """Save an order as raw little-endian uint32, atomically."""
+    with atomic_file(path, "wb") as file:
+        order.astype(ORDER_DTYPE, copy=False).tofile(file)
+
+
+def read_order(path: Path, num_sequences: int) -> np.ndarray:
+    """Memory-map a saved order: (num_sequences,) uint32. Raises UsageError for a file of another size."""
+    if path.stat().st_size != num_sequences * np.dtype(ORDER_DTYPE).itemsize:
+        raise UsageError(f"{path} does not hold {num_sequences:,} numbers of four bytes; delete it to compute it again")
+    return np.asarray(np.memmap(path, dtype=ORDER_DTYPE, mode="r"))

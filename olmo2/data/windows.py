@@ -1,0 +1,138 @@
+"""Cut token files into windows of seq_len tokens, the training sequences of pretraining.
+
+The stream of each file is cut from its start; a tail shorter than a window is dropped and no window spans two files.
+B = windows of a batch, T = seq_len.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+
+from olmo2.base.errors import UsageError
+from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences
+from olmo2.data.repetition import is_repetitive
+from olmo2.data.token_files import TokenFile, map_tokens
+
+MAX_OPEN_MAPS = 128  # a process may have as few as 256 open files, and a corpus has more than a thousand
+FINGERPRINT_SAMPLES = 4  # per file
+FINGERPRINT_TOKENS = 1024  # per sample
+
+
+class Windows(Sequences):
+    """The windows of a list of token files, numbered in the order of the files."""
+
+    def __init__(
+        self,
+        files: Sequence[TokenFile],
+        *,
+        seq_len: int,
+        vocab_size: int,
+        label_masks: Sequence[TokenFile] = (),
+        repetition_filter: bool = True,
+        document_mask: bool = False,
+        eos_id: int | None = None,
+    ) -> None:
+        """Number the windows; no token is read before the first batch.
+
+        `label_masks` (from open_label_masks) say which tokens are targets; without them all are. With
+        `repetition_filter`, a window that repeats itself stays in the batch but has no labels. With `document_mask`,
+        tokens attend only within their document, which ends with `eos_id`. Raises UsageError if no file holds a window.
+        """
+        assert not label_masks or len(label_masks) == len(files)
+        assert not document_mask or eos_id is not None
+        self.seq_len = seq_len
+        self.vocab_size = vocab_size
+        self.files = list(files)
+        self.label_masks = list(label_masks)
+        self.repetition_filter = repetition_filter
+        self.document_mask = document_mask
+        self.eos_id = eos_id
+        counts = np.array([file.num_tokens // seq_len for file in files], dtype=np.int64)
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
+        self._map = lru_cache(MAX_OPEN_MAPS)(map_tokens)
+        if not counts.any():
+            longest = max((file.num_tokens for file in files), default=0)
+            raise UsageError(
+                f"no token file holds a window of seq_len={seq_len} tokens (there are {len(files)}, the longest has "
+                f"{longest:,} tokens); lower seq_len or add data"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return int(self._ends[-1])
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Read the windows at `indices`, (B,) integers, as a batch of (B, T).
+
+        The label of a position is the next token of the window; the last position has none. Raises UsageError
+        for a token id outside the vocabulary.
+        """
+        input_ids = self._read(self.files, indices, np.int64)
+        self._check_vocabulary(input_ids, indices)
+        labels = np.full_like(input_ids, IGNORED_LABEL)
+        labels[:, :-1] = input_ids[:, 1:]
+        if self.label_masks:
+            is_target = self._read(self.label_masks, indices, np.uint8)
+            labels[:, :-1][is_target[:, 1:] == 0] = IGNORED_LABEL
+        if self.repetition_filter:
+            labels[is_repetitive(input_ids)] = IGNORED_LABEL
+        document_ids = None
+        if self.document_mask:
+            document_ids = np.zeros_like(input_ids, dtype=np.int32)
+            np.cumsum(input_ids[:, :-1] == self.eos_id, axis=1, out=document_ids[:, 1:])
+        return Batch(
+            torch.from_numpy(input_ids),
+            torch.from_numpy(labels),
+            None if document_ids is None else torch.from_numpy(document_ids),
+        )
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal text that changes when the windows or their labels would.
+
+        Of the files it covers length, type and samples from start to end, but not the names: data may move.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        eos_id = self.eos_id if self.document_mask else None
+        settings = ("windows", self.seq_len, self.repetition_filter, eos_id, bool(self.label_masks))
+        digest = hashlib.sha256(repr(settings).encode())
+        for file in (*self.files, *self.label_masks):
+            tokens = map_tokens(file)
+            last = max(file.num_tokens - FINGERPRINT_TOKENS, 0)
+            digest.update(f"{file.num_tokens} {file.dtype}".encode())
+            for start in np.linspace(0, last, FINGERPRINT_SAMPLES, dtype=np.int64):
+                digest.update(tokens[start : start + FINGERPRINT_TOKENS].tobytes())
+        return digest.hexdigest()
+
+    def _read(self, files: list[TokenFile], indices: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
+        """Read the windows at `indices` of `files`: (B, T) of `dtype`."""
+        rows = np.empty((len(indices), self.seq_len), dtype=dtype)
+        numbers, starts = self._locate(indices)
+        for row, number, start in zip(rows, numbers.tolist(), starts.tolist(), strict=True):
+            row[:] = self._map(files[number])[start : start + self.seq_len]
+        return rows
+
+    def _locate(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the file number and the first token in that file of each window, both (B,) int64."""
+        indices = np.asarray(indices, dtype=np.int64)
+        assert ((indices >= 0) & (indices < len(self))).all()
+        numbers = np.searchsorted(self._ends, indices, side="right")
+        return numbers, (indices - self._starts[numbers]) * self.seq_len
+
+    def _check_vocabulary(self, input_ids: np.ndarray, indices: np.ndarray) -> None:
+        """Raise UsageError, naming the file, if an id of the batch is not in the vocabulary."""
+        if input_ids.view(np.uint64).max(initial=0) < self.vocab_size:  # as unsigned, a negative id is a large one
+            return
+        row, position = np.argwhere(input_ids.view(np.uint64) >= self.vocab_size)[0]
+        numbers, starts = self._locate(indices[row : row + 1])
+        raise UsageError(
+            f"{self.files[numbers[0]].path}: token {starts[0] + position:,} has the id {input_ids[row, position]}, "
+            f"which is outside the vocabulary of {self.vocab_size:,} ids; use the tokenizer the file was made with, "
+            "or set data.dtype to the type it was written in"
+        )

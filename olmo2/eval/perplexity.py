@@ -1,0 +1,56 @@
+"""How well a model predicts held-out text: nats a token, and bits a byte, which do not depend on the tokenizer.
+
+Shapes   B sequences · T positions
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olmo2.data.batch import IGNORED_LABEL, Sequences
+from olmo2.loss.language_model import language_model_loss
+from olmo2.model.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The loss on held-out text."""
+
+    loss_nats: float  # mean over predicted tokens
+    bits_per_byte: float  # over the UTF-8 bytes that the predicted tokens stand for
+    num_tokens: int
+
+
+@torch.no_grad()
+def heldout_loss(
+    model: Transformer,
+    sequences: Sequences,
+    token_bytes: np.ndarray,  # (vocab_size,) UTF-8 bytes of each token id, 0 for special tokens
+    *,
+    batch_sequences: int,
+    max_tokens: int,
+) -> HeldOut:
+    """Measure the loss on at most `max_tokens` tokens, taken evenly from all of `sequences`."""
+    num_sequences = max(1, min(len(sequences), max_tokens // sequences.seq_len))
+    indices = np.linspace(0, len(sequences) - 1, num_sequences).astype(np.int64)
+    nats, num_tokens, num_bytes = 0.0, 0, 0
+    for start in range(0, num_sequences, batch_sequences):
+        batch = sequences.batch(indices[start : start + batch_sequences])
+        targets = batch.labels[batch.labels != IGNORED_LABEL].numpy()
+        moved = batch.to(model.device)
+        nats += cross_entropy_sum(model, moved.input_ids, moved.labels, moved.document_ids)
+        num_tokens += len(targets)
+        num_bytes += int(token_bytes[targets].sum())
+    return HeldOut(nats / max(num_tokens, 1), nats / math.log(2) / max(num_bytes, 1), num_tokens)
+
+
+def cross_entropy_sum(model: Transformer, input_ids: Tensor, labels: Tensor, document_ids: Tensor | None) -> float:
+    """Return the summed cross-entropy, in nats, of the labels of one batch (B, T)."""
+
+    def head(hidden: Tensor, lm_head_weight: Tensor) -> Tensor:
+        return language_model_loss(hidden, lm_head_weight, labels).cross_entropy
+
+    return model(input_ids, document_ids=document_ids, head=head).item()

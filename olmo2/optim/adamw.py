@@ -1,0 +1,85 @@
+"""AdamW with OLMo 2's parameter groups, and its state as named tensors."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
+from olmo2.optim.skip_step import SkipStepSettings
+
+EMBEDDING = "model.embed_tokens.weight"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class OptimSettings(Settings):
+    """The optimizer of a stage."""
+
+    peak_lr: float = Field(gt=0)
+    """highest learning rate"""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """decay of the running mean of gradients and of their squares"""
+    eps: float = Field(default=1e-8, gt=0)
+    """added to the root of the second moment"""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """on every weight but the input embedding, norms included"""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """global gradient norm above which gradients are scaled down"""
+    skip_step: SkipStepSettings | None = None
+    """leave out steps whose loss or gradient norm is an outlier; null = only those that are not finite"""
+
+
+def build_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
+    """Return AdamW over two groups: everything with decay, and the input embedding without.
+
+    Source: allenai/OLMo olmo/optim.py (decay_norm_and_bias true, decay_embeddings false).
+    """
+    decayed = [parameter for name, parameter in model.named_parameters() if name != EMBEDDING]
+    embedding = [parameter for name, parameter in model.named_parameters() if name == EMBEDDING]
+    return torch.optim.AdamW(
+        [{"params": decayed}, {"params": embedding, "weight_decay": 0.0}],
+        lr=settings.peak_lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return both moments of every parameter as ``exp_avg.<parameter name>``, and ``step`` (a scalar).
+
+    Empty before the first step.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state.get(parameter, {})
+        for moment in MOMENTS:
+            if moment in state:
+                tensors[f"{moment}.{name}"] = state[moment]
+        if "step" in state:
+            tensors["step"] = state["step"]
+    return tensors
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Fill the optimizer with tensors named as by `optimizer_tensors`; groups keep their settings.
+
+    Raises UsageError when a parameter's state is missing or of another shape.
+    """
+    if not tensors:
+        return
+    for name, parameter in model.named_parameters():
+        state: dict[str, Tensor] = {"step": tensors["step"].clone()}
+        for moment in MOMENTS:
+            key = f"{moment}.{name}"
+            if key not in tensors or tensors[key].shape != parameter.shape:
+                found = tuple(tensors[key].shape) if key in tensors else "nothing"
+                raise UsageError(
+                    f"the checkpoint's optimizer state holds {found} for {key}, the model needs "
+                    f"{tuple(parameter.shape)}; load a checkpoint of the same shape"
+                )
+            state[moment] = tensors[key].to(parameter.device, copy=True)
+        optimizer.state[parameter] = state

@@ -1,0 +1,59 @@
+"""Which optimizer steps to leave out: every one that is not finite, and outliers against recent history."""
+
+import math
+import statistics
+from collections import deque
+
+from pydantic import Field
+
+from olmo2.base.config import Settings
+
+
+class SkipStepSettings(Settings):
+    """When a step's loss or gradient norm is an outlier (defaults: OLMo-core's SkipStepAdamW, used for the 32B)."""
+
+    window_steps: int = Field(default=128, ge=2)
+    """how many recent steps are remembered"""
+    min_steps: int = Field(default=64, ge=2)
+    """no step is an outlier before this many are remembered"""
+    max_deviations: float = Field(default=6.0, gt=0)
+    """standard deviations above the mean from which on a step is skipped"""
+
+
+class StepGuard:
+    """Decides whether a step may reach the weights, from its loss and gradient norm.
+
+    A value that is not finite is always refused and never remembered, so that it can poison neither weights nor
+    the comparison of later steps. The history belongs to the state of a run.
+    """
+
+    def __init__(self, settings: SkipStepSettings | None) -> None:
+        self.settings = settings
+        window = settings.window_steps if settings else 0
+        self.losses: deque[float] = deque(maxlen=window)
+        self.grad_norms: deque[float] = deque(maxlen=window)
+
+    def accepts(self, loss: float, grad_norm: float) -> bool:
+        """Return whether to take this step, and remember its values."""
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            return False
+        is_outlier = self.is_outlier(loss, self.losses) or self.is_outlier(grad_norm, self.grad_norms)
+        self.losses.append(loss)
+        self.grad_norms.append(grad_norm)
+        return not is_outlier
+
+    def is_outlier(self, value: float, history: deque[float]) -> bool:
+        """Return whether `value` lies further above the mean of `history` than allowed."""
+        if self.settings is None or len(history) < self.settings.min_steps:
+            return False
+        limit = statistics.fmean(history) + self.settings.max_deviations * statistics.stdev(history)
+        return value > limit
+
+    def state(self) -> dict[str, list[float]]:
+        """Return the history as plain values."""
+        return {"losses": list(self.losses), "grad_norms": list(self.grad_norms)}
+
+    def restore(self, state: dict[str, list[float]]) -> None:
+        """Take up a history returned by `state`."""
+        self.losses.extend(state["losses"])
+        self.grad_norms.extend(state["grad_norms"])

@@ -1,0 +1,51 @@
+"""What follows from a training recipe before anything runs: parameters, steps, learning rates, FLOPs."""
+
+from pathlib import Path
+
+from olmo2.base.errors import UsageError
+from olmo2.checkpoint.folder import read_config
+from olmo2.model.flops import num_parameters, total_train_flops
+from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig
+from olmo2.optim.schedule import learning_rate
+from olmo2.tokenizer.tokenizer import load_tokenizer
+from olmo2.train.assemble import TrainRecipe
+from olmo2.train.midtrain import MidtrainRecipe
+from olmo2.train.pretrain import PretrainRecipe
+from olmo2.train.sft import SftRecipe
+
+
+def consequences(recipe: TrainRecipe) -> dict[str, str]:
+    """Return what follows, by name, as text; what needs files that are not there yet is said so."""
+    facts: dict[str, str] = {}
+    config = shape_of(recipe)
+    if config is None:
+        facts["model"] = "as in load_path, which does not exist yet"
+    else:
+        facts["parameters"] = f"{num_parameters(config):,}"
+        facts["parameters without the input embedding"] = f"{num_parameters(config, has_embedding=False):,}"
+    if recipe.run.total_tokens is None:
+        facts["tokens"] = f"{recipe.run.epochs:g} epochs of the data"
+        return facts
+    batch = recipe.run.global_batch_tokens
+    steps = -(-recipe.run.total_tokens // batch)
+    total = steps * batch
+    facts["tokens"] = f"{total:,}"
+    facts["steps"] = f"{steps:,}"
+    rates = [learning_rate(recipe.schedule, recipe.optim.peak_lr, step * batch, total) for step in (1, steps)]
+    facts["learning rate, first step"], facts["learning rate, last step"] = (f"{rate:.6g}" for rate in rates)
+    if config is not None:
+        facts["FLOPs (6 x parameters x tokens)"] = f"{total_train_flops(config, total):.4g}"
+    return facts
+
+
+def shape_of(recipe: TrainRecipe) -> ModelConfig | None:
+    """Return the model's shape; None if it comes from a folder that is not there."""
+    if isinstance(recipe, PretrainRecipe):
+        try:
+            vocab_size = load_tokenizer(recipe.tokenizer).vocab_size
+        except UsageError:  # made by an earlier stage, or on the hub: assume the published one
+            vocab_size = DOLMA2_VOCABULARY
+        return recipe.model.config(vocab_size)
+    assert isinstance(recipe, MidtrainRecipe | SftRecipe)
+    folder = Path(recipe.load_path)
+    return read_config(folder) if folder.is_dir() else None

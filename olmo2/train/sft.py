@@ -1,0 +1,50 @@
+"""Instruction tuning: teach a base model to answer, on conversations, learning only from the assistant's words."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from olmo2.base.config import Settings
+from olmo2.checkpoint.folder import load_model
+from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.assemble import Start, TrainRecipe, assemble
+from olmo2.train.loop import train
+
+
+class ConversationDataSettings(Settings):
+    """Conversations to train on."""
+
+    paths: list[str] = Field(min_length=1)
+    """JSON-lines files of {"messages": [{"role": ..., "content": ...}, ...]}"""
+    seq_len: int = Field(ge=2)
+    """tokens of one training row; longer conversations are cut on the right"""
+    pack: bool = True
+    """put several conversations into one row, each seeing only itself"""
+
+    def conversations(self, tokenizer: Tokenizer) -> Conversations:
+        """Read and tokenize the conversations, and say what was cut or left out."""
+        conversations = read_conversations(self.paths, tokenizer, seq_len=self.seq_len, pack=self.pack)
+        print(conversations.summary())
+        return conversations
+
+
+class SftRecipe(TrainRecipe):
+    """Everything that instruction tuning needs to know."""
+
+    verb: Literal["sft"] = "sft"
+    load_path: str = Field(min_length=1)
+    """model folder or hub name to start from; only its weights are used"""
+    data: ConversationDataSettings
+
+
+def sft(recipe: SftRecipe) -> Path:
+    """Tune the model and return its last checkpoint."""
+
+    def start() -> Start:
+        model, tokenizer = load_model(recipe.load_path, dtype=torch.float32)
+        return Start(model, tokenizer, recipe.load_path)
+
+    return train(assemble(recipe, start, recipe.data.conversations))

@@ -1,0 +1,45 @@
+"""How fast a run goes: tokens a second, the share of the machine's matmul peak, and memory."""
+
+import resource
+import sys
+import time
+
+import torch
+
+
+class Throughput:
+    """Measures the steps between two calls of `measure`; time spent on evaluation and saving is left out."""
+
+    def __init__(self, flops_per_token: int, peak_flops_per_second: float) -> None:
+        self.flops_per_token = flops_per_token
+        self.peak_flops_per_second = peak_flops_per_second
+        self.tokens = 0
+        self.seconds = 0.0
+        self.started = 0.0
+
+    def start_step(self) -> None:
+        """Note that a step begins."""
+        self.started = time.perf_counter()
+
+    def end_step(self, tokens: int) -> None:
+        """Note that the step has ended, and how many tokens went through it."""
+        self.seconds += time.perf_counter() - self.started
+        self.tokens += tokens
+
+    def measure(self) -> dict[str, float]:
+        """Return the figures since the last call, by name with unit."""
+        tokens_per_second = self.tokens / max(self.seconds, 1e-9)
+        self.tokens, self.seconds = 0, 0.0
+        return {
+            "throughput_tokens_per_second": tokens_per_second,
+            "matmul_peak_ratio": tokens_per_second * self.flops_per_token / self.peak_flops_per_second,
+            "memory_gigabytes": peak_memory_bytes() / 1e9,
+        }
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory held so far: of the GPU if one is in use, else of the process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes on Linux

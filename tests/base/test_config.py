@@ -1,0 +1,151 @@
+"""Recipes: what is accepted, what wins, and what every mistake is told."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from olmo2.base.config import Count, Recipe, Settings, make_recipe, parse_recipe, read_yaml, recipe_text, write_recipe
+from olmo2.base.errors import UsageError
+
+
+class Data(Settings):
+    paths: list[str]
+    """files"""
+    seed: int = 0
+    """of the order"""
+
+
+class Skip(Settings):
+    sigma: float = 6
+
+
+class DemoRecipe(Recipe):
+    data: Data
+    skip: Skip | None = None
+    kind: Literal["cosine", "linear"] = "cosine"
+    total_tokens: Count = Field(default=5, gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    resume: bool = False
+    load_path: str | None = None
+
+
+class TalkRecipe(Recipe):
+    model: CliPositionalArg[str]
+    top: int = 3
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> str:
+    path = tmp_path / "demo.yaml"
+    path.write_text("data: {paths: [a.npy], seed: 7}\ntotal_tokens: 4.0e12\n")
+    return str(path)
+
+
+def parse(*arguments: str) -> DemoRecipe:
+    return parse_recipe(DemoRecipe, arguments, "demo")
+
+
+def test_file_alone(recipe_file: str) -> None:
+    recipe = parse(recipe_file)
+    assert recipe.data == Data(paths=["a.npy"], seed=7)
+    assert recipe.total_tokens == 4_000_000_000_000
+
+
+def test_command_line_wins_and_the_rest_stays(recipe_file: str) -> None:
+    recipe = parse(recipe_file, "--data.paths=[b.npy,c.npy]", "--resume", "--load_path=x", "--skip.sigma=3",
+                   "--total_tokens=1e6", "--betas=[0.8,0.99]")
+    assert recipe.data == Data(paths=["b.npy", "c.npy"], seed=7)
+    assert recipe.resume and recipe.load_path == "x" and recipe.skip == Skip(sigma=3)
+    assert recipe.total_tokens == 1_000_000 and recipe.betas == (0.8, 0.99)
+
+
+def test_null_on_the_command_line(recipe_file: str) -> None:
+    assert parse(recipe_file, "--load_path=null").load_path is None
+
+
+def test_positional_argument() -> None:
+    assert parse_recipe(TalkRecipe, ["folder", "--top=4"], "talk") == TalkRecipe(model="folder", top=4)
+
+
+def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOAD_PATH", "/elsewhere")
+    monkeypatch.setenv("load_path", "/elsewhere")
+    assert parse(recipe_file).load_path is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.pathz=[a]"], r"--data\.pathz: no such setting; did you mean --data\.paths\?"),
+        (["--data.seed=x"], r"data\.seed: input should be a valid integer.*not 'x'"),
+        (["--kind=cosin"], r"kind: input should be 'cosine' or 'linear', not 'cosin'"),
+        (["--total_tokens=0"], r"total_tokens: input should be greater than 0"),
+        (["--total_tokens=1.5"], r"total_tokens: input should be a valid integer"),
+        (["stray"], r"unexpected argument 'stray'"),
+        (["--resume=maybe"], r"resume"),
+        (["--resum"], r"--resum: no such setting; did you mean --resume\?"),
+    ],
+)
+def test_mistakes_on_the_command_line(recipe_file: str, arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(recipe_file, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {paths: [a], sed: 1}", r"demo\.yaml: data\.sed: no such setting; did you mean seed\?"),
+        ("dat: {}", r"demo\.yaml: dat: no such setting; did you mean data\?"),
+        ("skip: {sigma: 3}", r"demo\.yaml: data is missing; set it in the recipe or with --data"),
+        ("data: {seed: 1}", r"demo\.yaml: data\.paths is missing"),
+        ("data: {paths: a.npy}", r"data\.paths: input should be a valid list"),
+        ("data: [", r"demo\.yaml is not valid YAML"),
+        ("just text", r"demo\.yaml must hold settings"),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "demo.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        parse(str(tmp_path / "demo.yaml"))
+
+
+def test_missing_file() -> None:
+    with pytest.raises(UsageError, match=r"there is no recipe nowhere\.yaml"):
+        parse("nowhere.yaml")
+
+
+def test_missing_positional_argument() -> None:
+    with pytest.raises(UsageError, match="MODEL"):
+        parse_recipe(TalkRecipe, [], "talk")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("4.0e12", 4e12), ("1e-4", 1e-4), ("4e3", 4000.0), (".5", 0.5), ("1.", 1.0), ("12", 12), ("1_000", 1000),
+     ("3.0e-4", 3e-4), ("-2.5", -2.5), ("e5", "e5"), ("1.2.3", "1.2.3"), ("step1e", "step1e")],
+)
+def test_numbers_of_yaml(tmp_path: Path, text: str, value: object) -> None:
+    (tmp_path / "n.yaml").write_text(f"n: {text}")
+    found = read_yaml(tmp_path / "n.yaml")["n"]
+    assert found == value and type(found) is type(value)
+
+
+def test_written_recipe_reads_back_equal(tmp_path: Path, recipe_file: str) -> None:
+    recipe = parse(recipe_file, "--skip.sigma=2")
+    write_recipe(recipe, tmp_path / "resolved.yaml")
+    assert parse(str(tmp_path / "resolved.yaml")) == recipe
+    assert "betas" in recipe_text(recipe)  # defaults are spelt out
+
+
+def test_recipes_are_frozen(recipe_file: str) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse(recipe_file).resume = True  # type: ignore[misc]
+
+
+def test_recipe_from_values() -> None:
+    assert make_recipe(DemoRecipe, {"data": {"paths": ["a"]}}, "here").data.paths == ["a"]
+    with pytest.raises(UsageError, match=r"here: data\.x: no such setting"):
+        make_recipe(DemoRecipe, {"data": {"x": 1}}, "here")

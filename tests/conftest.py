@@ -1,0 +1,61 @@
+"""What several test folders share: a tiny tokenizer and a tiny model."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from olmo2.model.init import initialise
+from olmo2.model.sizes import ModelConfig
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.byte_pair import train_byte_pair
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+SAMPLE_TEXT = [
+    "The quick brown fox jumps over the lazy dog. What is 12 + 30? The answer is 42.\n",
+    "def add(left, right):\n    return left + right\n",
+    "Question: Ann has 3 apples and buys 4 more. How many apples has she now?\nAnswer: 3 + 4 = 7. #### 7\n",
+] * 5
+
+TINY = ModelConfig(
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    vocab_size=512,
+    max_position_embeddings=128,
+)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """A byte-level tokenizer of 400 ids trained on a few sentences."""
+    return train_byte_pair(SAMPLE_TEXT, vocab_size=400)
+
+
+@pytest.fixture
+def tiny_model() -> Transformer:
+    """A model of two blocks with grouped-query attention, for 512 ids."""
+    model = Transformer(TINY)
+    initialise(model, 0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout; tests that need it skip where it is absent."""
+    folder = Path(__file__).parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of shared test data is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Keep torch to one thread: tests run side by side on few cores."""
+    torch.set_num_threads(1)
