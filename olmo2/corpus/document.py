@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ TEXT_SUFFIXES = frozenset(
 )
 COMPRESSED_SUFFIXES = frozenset((".gz", ".zst"))
 ROWS_AT_ONCE = 1000
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def read_json_lines(file: Path, compression: str) -> Iterator[tuple[int, object]
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise UsageError(f"{place}: the line is not a JSON object ({error})") from None
-            if "\\u" in text:  # only so can a line that is UTF-8 hold text that is not
+            if SURROGATE.search(text):  # only so can a line that is UTF-8 hold text that is not
                 require_unicode(value, place)
             yield number, value
 

@@ -6,11 +6,13 @@ B = sequences, T = positions (seq_len tokens each).
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # torch alone takes half a gigabyte and seconds: opening a dataset waits for neither
+    import torch
+    from torch import Tensor
 
 IGNORED_LABEL = -100
 PADDING_DOCUMENT = -1
@@ -20,11 +22,11 @@ PADDING_DOCUMENT = -1
 class Batch:
     """Sequences with the token to predict at every position; on the CPU until moved."""
 
-    input_ids: Tensor
+    input_ids: "Tensor"
     """(B, T) int64."""
-    labels: Tensor
+    labels: "Tensor"
     """(B, T) int64: the token to predict AT each position (already shifted left by one), -100 where there is none."""
-    document_ids: Tensor | None
+    document_ids: "Tensor | None"
     """(B, T) int32: tokens attend only within equal ids, -1 = padding. None = one document per row, no padding."""
 
     def split(self, micro_batch_sequences: int) -> list["Batch"]:
@@ -32,14 +34,25 @@ class Batch:
         starts = range(0, len(self.input_ids), micro_batch_sequences)
         return [self._each(itemgetter(slice(start, start + micro_batch_sequences))) for start in starts]
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def to(self, device: "torch.device | str") -> "Batch":
         """Copy the batch to `device`."""
         return self._each(lambda tensor: tensor.to(device))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _each(self, change: "Callable[[Tensor], Tensor]") -> "Batch":
         """Return the batch with every tensor changed."""
         document_ids = None if self.document_ids is None else change(self.document_ids)
         return Batch(change(self.input_ids), change(self.labels), document_ids)
+
+
+def make_batch(input_ids: np.ndarray, labels: np.ndarray, document_ids: np.ndarray | None = None) -> Batch:
+    """Make a batch of (B, T) arrays of the types that Batch names, without copying them."""
+    import torch
+
+    return Batch(
+        torch.from_numpy(input_ids),
+        torch.from_numpy(labels),
+        None if document_ids is None else torch.from_numpy(document_ids),
+    )
 
 
 class Sequences(Protocol):

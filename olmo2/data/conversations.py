@@ -9,11 +9,10 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
 
 from olmo2.base.errors import UsageError
 from olmo2.corpus.document import find_files, read_json_lines, read_parquet, split_name
-from olmo2.data.batch import IGNORED_LABEL, PADDING_DOCUMENT, Batch, Sequences
+from olmo2.data.batch import IGNORED_LABEL, PADDING_DOCUMENT, Batch, Sequences, make_batch
 from olmo2.data.packing import pack_best_fit
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -85,7 +84,7 @@ class Conversations(Sequences):
                 input_ids[row, start:end] = self._input_ids[source]
                 labels[row, start:end] = self._labels[source]
                 document_ids[row, start:end] = number
-        return Batch(torch.from_numpy(input_ids), torch.from_numpy(labels), torch.from_numpy(document_ids))
+        return make_batch(input_ids, labels, document_ids)
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when a token, a label or the arrangement would."""
@@ -129,8 +128,8 @@ def read_conversations(
         ends.append(len(input_ids))
     if not ends:
         raise UsageError(
-            f"no conversation of {', '.join(paths)} has an assistant's message within seq_len={seq_len} tokens; "
-            "raise seq_len or give other conversations"
+            f"no conversation of {', '.join(paths)} has an assistant's message within {seq_len} tokens; "
+            "raise data.seq_len or give other conversations"
         )
     return Conversations(
         np.frombuffer(input_ids, np.int32),

@@ -20,7 +20,7 @@ def global_order(num_sequences: int, seed: int, epoch: int) -> np.ndarray:
     if num_sequences >= 2**32:
         raise UsageError(
             f"the data hold {num_sequences:,} sequences, more than the data order can number ({2**32:,}); "
-            "raise seq_len or split data.paths over several runs"
+            "raise data.seq_len or split data.paths over several runs"
         )
     order = np.arange(num_sequences, dtype=np.uint32)
     np.random.Generator(np.random.PCG64(seed + epoch)).shuffle(order)

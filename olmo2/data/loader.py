@@ -37,13 +37,13 @@ class Loader:
         """
         if global_batch_sequences % world_size:
             raise UsageError(
-                f"global_batch_sequences={global_batch_sequences} is not a multiple of the {world_size} ranks that "
-                "share it; change one of the two"
+                f"the global batch of {global_batch_sequences} sequences is not a multiple of the {world_size} ranks "
+                "that share it; change run.global_batch_tokens (sequences x seq_len) or the number of ranks"
             )
         if len(sequences) < global_batch_sequences:
             raise UsageError(
                 f"the data hold {len(sequences):,} sequences of {sequences.seq_len} tokens, fewer than one global "
-                f"batch of {global_batch_sequences:,}; lower global_batch_sequences or seq_len, or add data"
+                f"batch of {global_batch_sequences:,}; lower run.global_batch_tokens or data.seq_len, or add data"
             )
         self.sequences = sequences
         self.global_batch_sequences = global_batch_sequences

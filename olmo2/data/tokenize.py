@@ -1,7 +1,4 @@
-"""Turn documents into token folders, each document followed by one end-of-text token.
-
-ids: uint32 (num_tokens of a batch,); bytes are those of the documents' UTF-8 text.
-"""
+"""Turn documents into token folders, each document followed by one end-of-text token."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,6 @@
-"""Train a byte-level BPE tokenizer on documents, with dolma2's pre-tokenization and special tokens.
+"""Train a byte-level BPE tokenizer on documents, with dolma2's pre-tokenization and special tokens."""
 
-It stands here, and not in tokenizer/, because it is on this floor that documents and tokenizers meet.
-"""
+# It stands here, and not in tokenizer/, because this is the lowest floor on which documents and tokenizers meet.
 
 import time
 from collections.abc import Iterator

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
-import torch
 
 from olmo2.base.errors import UsageError
-from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences
+from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences, make_batch
 from olmo2.data.repetition import is_repetitive
 from olmo2.data.token_files import TokenFile, map_tokens
 
@@ -57,8 +56,8 @@ class Windows(Sequences):
         if not counts.any():
             longest = max((file.num_tokens for file in files), default=0)
             raise UsageError(
-                f"no token file holds a window of seq_len={seq_len} tokens (there are {len(files)}, the longest has "
-                f"{longest:,} tokens); lower seq_len or add data"
+                f"no token file holds a window of {seq_len} tokens (there are {len(files)}, the longest has "
+                f"{longest:,} tokens); lower data.seq_len or add data"
             )
 
     def __len__(self) -> int:
@@ -84,11 +83,7 @@ class Windows(Sequences):
         if self.document_mask:
             document_ids = np.zeros_like(input_ids, dtype=np.int32)
             np.cumsum(input_ids[:, :-1] == self.eos_id, axis=1, out=document_ids[:, 1:])
-        return Batch(
-            torch.from_numpy(input_ids),
-            torch.from_numpy(labels),
-            None if document_ids is None else torch.from_numpy(document_ids),
-        )
+        return make_batch(input_ids, labels, document_ids)
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when the windows or their labels would.

@@ -10,13 +10,9 @@ from decimal import Decimal
 
 # A minus is a sign unless it follows something to subtract from: "-3" and "= -3", but not "5-3", "5 -3" or "x-3".
 SIGN = r"(?<![\w)\]}%])(?<![\d)\]}%]\s)[-\N{MINUS SIGN}]"
-NUMBER = rf"(?P<sign>{SIGN})?[$€£]?(?P<digits>(?:[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+))"
-# The answer may be dressed (": **12**", "\boxed{12}") or the end of a sum ("5 + 7 = 12").
-MARKED = re.compile(
-    rf"(?:\#\#\#\#|\banswer\s+is\b)[^\w\n]*?(?:boxed\{{)?(?:[0-9\s.,$€£+*/×÷()\N{{MINUS SIGN}}-]*=)*\s*{NUMBER}",
-    re.IGNORECASE,
-)
-PLAIN = re.compile(NUMBER)
+NUMBER = re.compile(rf"(?P<sign>{SIGN})?[$€£]?(?P<digits>[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)")
+# What follows a marker counts up to its first letter: ": **12**", "\boxed{12}" and "5 + 7 = 12", but not "not 12".
+MARKED = re.compile(r"(?:\#\#\#\#|\banswer\s+is\b)(?P<rest>(?:boxed|[\d_]|[^\w\n])*)", re.IGNORECASE)
 
 
 def extract_final_answer(text: str) -> str | None:
@@ -24,10 +20,16 @@ def extract_final_answer(text: str) -> str | None:
 
     A number is ASCII digits with an optional sign and decimals: ``-1,234.50`` gives ``-1234.50``.
     """
-    found = last_match(MARKED, text) or last_match(PLAIN, text)
-    if found is None:
+    answer = None
+    for marked in MARKED.finditer(text):
+        rest = marked["rest"]
+        answer = NUMBER.search(rest, rest.rfind("=") + 1) or NUMBER.search(rest) or answer
+    if answer is None:
+        for answer in NUMBER.finditer(text):  # noqa: B007 (the last one is the answer)
+            pass
+    if answer is None:
         return None
-    return ("-" if found["sign"] else "") + found["digits"].replace(",", "")
+    return ("-" if answer["sign"] else "") + answer["digits"].replace(",", "")
 
 
 def is_correct(response: str, answer: str) -> bool:
@@ -39,11 +41,3 @@ def is_correct(response: str, answer: str) -> bool:
     if expected is None:
         return response.strip().casefold() == answer.strip().casefold()
     return given is not None and Decimal(given) == Decimal(expected)
-
-
-def last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """Return the last match of `pattern` in `text`."""
-    last = None
-    for last in pattern.finditer(text):  # noqa: B007 (the last one is what is wanted)
-        pass
-    return last

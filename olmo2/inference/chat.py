@@ -2,13 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Literal
-
 from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
-from olmo2.checkpoint.folder import load_model
+from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, load_model
 from olmo2.inference.decode import decode
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.transformer import Transformer
@@ -30,7 +28,7 @@ class ChatRecipe(Recipe):
     """revision of a hub name"""
     device: str = "auto"
     """auto, cuda, mps, xpu or cpu"""
-    dtype: Literal["stored", "fp32", "bf16"] = "stored"
+    dtype: DtypeChoice = "stored"
     """of weights and activations"""
     sampling: SamplingSettings = SamplingSettings()
 
@@ -38,7 +36,7 @@ class ChatRecipe(Recipe):
 def chat(recipe: ChatRecipe) -> None:
     """Read lines from standard input and answer each, until its end or /quit."""
     model, tokenizer = load_model(
-        recipe.model, dtype=recipe.dtype, device=choose_device(recipe.device), revision=recipe.revision
+        recipe.model, dtype=DTYPE_CHOICES[recipe.dtype], device=choose_device(recipe.device), revision=recipe.revision
     )
     opening = [{"role": "system", "content": recipe.system}] if recipe.system else []
     messages = list(opening)

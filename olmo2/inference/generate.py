@@ -1,12 +1,10 @@
 """Continue a text, or answer a question, and print what the model writes."""
 
-from typing import Literal
-
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe
-from olmo2.checkpoint.folder import load_model
+from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, load_model
 from olmo2.inference.decode import complete
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.parallel.device import choose_device
@@ -26,7 +24,7 @@ class GenerateRecipe(Recipe):
     """revision of a hub name"""
     device: str = "auto"
     """auto, cuda, mps, xpu or cpu"""
-    dtype: Literal["stored", "fp32", "bf16"] = "stored"
+    dtype: DtypeChoice = "stored"
     """of weights and activations"""
     sampling: SamplingSettings = SamplingSettings()
 
@@ -34,7 +32,7 @@ class GenerateRecipe(Recipe):
 def generate(recipe: GenerateRecipe) -> None:
     """Print the completion of every prompt."""
     model, tokenizer = load_model(
-        recipe.model, dtype=recipe.dtype, device=choose_device(recipe.device), revision=recipe.revision
+        recipe.model, dtype=DTYPE_CHOICES[recipe.dtype], device=choose_device(recipe.device), revision=recipe.revision
     )
     if recipe.chat:
         turns = [[{"role": "user", "content": text}] for text in recipe.prompt]

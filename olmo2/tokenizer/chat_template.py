@@ -225,7 +225,7 @@ def compile_template(template: str) -> jinja2.Template:
 class GenerationBlock(Extension):
     """``{% generation %}...{% endgeneration %}``: writes its body between the two marks that `render` passes in."""
 
-    tags = {"generation"}  # noqa: RUF012 (the base class declares it so)
+    tags = {"generation"}
 
     def parse(self, parser: Parser) -> nodes.Node:
         """Put the marks around the body, in a scope of its own."""

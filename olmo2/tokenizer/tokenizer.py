@@ -57,9 +57,9 @@ class Tokenizer:
         for role, token in (("eos_token", END_OF_TEXT), ("pad_token", PADDING)):
             if token in vocabulary:
                 self.special_tokens.setdefault(role, token)
-        for role, token in self.special_tokens.items():
-            if token not in vocabulary:
-                raise UsageError(f"{source}: {role} is {token!r}, which is not in the vocabulary")
+        for role in ("bos_token", "eos_token", "pad_token"):
+            if role in self.special_tokens and self.special_tokens[role] not in vocabulary:
+                raise UsageError(f"{source}: {role} is {self.special_tokens[role]!r}, which is not in the vocabulary")
         if "eos_token" not in self.special_tokens:
             raise UsageError(
                 f"{source} names no end-of-text token: set eos_token in a {CONFIG_FILE} beside it "
@@ -166,7 +166,7 @@ class Tokenizer:
             import fastokens
         except ImportError:
             return None
-        return fastokens.Tokenizer.from_json_str(self._text)
+        return fastokens.Tokenizer.from_json_str(self._backend.to_str())  # without truncation and padding
 
 
 def load_tokenizer(name: str | Path, *, revision: str | None = None) -> Tokenizer:

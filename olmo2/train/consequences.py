@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from olmo2.base.errors import UsageError
-from olmo2.checkpoint.folder import read_config
+from olmo2.checkpoint.load import read_model_config
 from olmo2.model.flops import num_parameters, total_train_flops
 from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig
 from olmo2.optim.schedule import learning_rate
@@ -48,4 +48,4 @@ def shape_of(recipe: TrainRecipe) -> ModelConfig | None:
         return recipe.model.config(vocab_size)
     assert isinstance(recipe, MidtrainRecipe | SftRecipe)
     folder = Path(recipe.load_path)
-    return read_config(folder) if folder.is_dir() else None
+    return read_model_config(folder) if folder.is_dir() else None

@@ -6,7 +6,7 @@ import torch
 from olmo2.data.batch import Batch
 
 
-def make_batch(num_sequences: int, has_documents: bool) -> Batch:
+def numbered_batch(num_sequences: int, has_documents: bool) -> Batch:
     input_ids = torch.arange(num_sequences * 3).reshape(num_sequences, 3)
     return Batch(input_ids, input_ids + 1, input_ids.int() if has_documents else None)
 
@@ -14,7 +14,7 @@ def make_batch(num_sequences: int, has_documents: bool) -> Batch:
 @pytest.mark.parametrize("has_documents", [False, True])
 @pytest.mark.parametrize(("num_sequences", "micro", "sizes"), [(6, 2, [2, 2, 2]), (5, 2, [2, 2, 1]), (3, 8, [3])])
 def test_split_keeps_every_row_in_order(num_sequences: int, micro: int, sizes: list[int], has_documents: bool) -> None:
-    batch = make_batch(num_sequences, has_documents)
+    batch = numbered_batch(num_sequences, has_documents)
     pieces = batch.split(micro)
     assert [len(piece.input_ids) for piece in pieces] == sizes
     assert torch.equal(torch.cat([piece.input_ids for piece in pieces]), batch.input_ids)
@@ -27,7 +27,7 @@ def test_split_keeps_every_row_in_order(num_sequences: int, micro: int, sizes: l
 
 @pytest.mark.parametrize("has_documents", [False, True])
 def test_to_moves_every_tensor(has_documents: bool) -> None:
-    moved = make_batch(2, has_documents).to("meta")
+    moved = numbered_batch(2, has_documents).to("meta")
     assert moved.input_ids.device.type == moved.labels.device.type == "meta"
     assert (moved.document_ids is not None) == has_documents
     if moved.document_ids is not None:

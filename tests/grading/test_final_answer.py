@@ -23,6 +23,8 @@ EXTRACTED = [
     ("#### -3", "-3"),
     ("The answer is 4. No: the answer is 5. I had 6 tries.", "5"),
     ("The answer is 4.\n#### 5", "5"),
+    ("The answer is 4 = x", "4"),
+    ("#### 5\nThe answer is known", "5"),
     # a marker that no number follows says nothing: the last number counts
     ("The answer is not 5 but 7.", "7"),
     ("The answer is unknown to the 12 of us", "12"),
@@ -97,7 +99,16 @@ def test_grades_by_value(response: str, answer: str, is_right: bool) -> None:
     assert is_correct(response, answer) is is_right
 
 
-@pytest.mark.parametrize("text", ["answer is " + "1 " * 20_000, "answer is " * 5_000, "####" + "=" * 20_000, "1," * 40_000, "answer is" + " (" * 20000])
+BABBLE = (
+    "answer is " + "1 " * 20_000,
+    "answer is " * 5_000,
+    "####" + "=" * 20_000,
+    "1," * 40_000,
+    "answer is" + " (" * 20_000,
+)
+
+
+@pytest.mark.parametrize("text", BABBLE)
 def test_babble_takes_no_time(text: str) -> None:
     start = time.process_time()
     extract_final_answer(text)

@@ -9,12 +9,40 @@ from olmo2.tokenizer.byte_pair import train_byte_pair
 from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
 DOLMA2 = Path(__file__).parents[2].parent / "shared" / "data" / "tokenizer" / "tokenizer.json"
-WORDS = (
-    "the The THEY'RE don't I'd we'Ve 's naïve Ünïcødé日本語のテキスト кириллица ελληνικά हिन्दी ไทย 🙂👩‍👩‍👧‍👦🇩🇪 1 12 1234567 ٣٤٥ ½ Ⅷ x² "
-    "<|endoftext|> <|pad|> <|im_start|> <|extra_id_0|> <|extra_id_10|> |||PHONE_NUMBER||| |||EMAIL_ADDRESS||| "
-    "<|endoftext <| |> endoftext|> || <|endoftext|><|endoftext|> ||| def f(x): return x==1.0e-5; // /* */ #!? ... --- \x00 \x7f "
-    "\ufeff \u200b \u00a0 \u2028 \u3000 \ufffd \U000f0000 e\u0301 ſ K"
-).split(" ")
+WORDS = [
+    *(
+        "the",
+        "The",
+        "THEY'RE",
+        "don't",
+        "I'd",
+        "we'Ve",
+        "'s",
+        "naïve",
+        "Ünïcødé",
+        "日本語のテキスト",
+        "кириллица",
+        "हिन्दी",
+        "ไทย",
+    ),
+    *("🙂", "👩‍👩‍👧‍👦", "🇩🇪", "e\u0301", "ſ", "K", "x²", "1", "12", "1234567", "٣٤٥", "½", "Ⅷ", "1.0e-5;"),
+    *("<|endoftext|>", "<|pad|>", "<|im_start|>", "<|extra_id_0|>", "<|extra_id_10|>", "|||PHONE_NUMBER|||"),
+    *("<|endoftext", "<|", "|>", "endoftext|>", "||", "<|endoftext|><|endoftext|>", "|||", "<|<|pad|>"),
+    *(
+        "def f(x):",
+        "return x==1",
+        "// /* */",
+        "#!?",
+        "...",
+        "---",
+        "\x00",
+        "\x7f",
+        "\ufeff",
+        "\u200b",
+        "\ufffd",
+        "\U000f0000",
+    ),
+]
 GAPS = ["", "", " ", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", " \n ", "\n\t\t", "\u00a0", "\u2003"]
 
 

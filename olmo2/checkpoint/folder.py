@@ -1,0 +1,177 @@
+"""A model folder: weights, config and tokenizer in Hugging Face's files, written and opened as one thing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import write_json
+from olmo2.checkpoint.hf_config import config_to_hf, generation_config
+from olmo2.checkpoint.load import (
+    CONFIG_FILE,
+    check_weights,
+    empty_model,
+    load_weights,
+    read_model_config,
+    require_model_folder,
+)
+from olmo2.checkpoint.tensors import (
+    INDEX_FILE,
+    MAX_SHARD_BYTES,
+    open_weights,
+    stored_dtype,
+    weight_files,
+    write_weights,
+)
+from olmo2.model.sizes import ModelConfig
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import (
+    CHAT_TEMPLATE_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_FILE,
+    Tokenizer,
+    load_tokenizer,
+)
+from olmo2.tokenizer.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+
+GENERATION_FILE = "generation_config.json"
+DtypeChoice = Literal["stored", "fp32", "bf16", "fp16"]
+DTYPE_CHOICES: dict[str, torch.dtype | None] = {
+    "stored": None,
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+def write_model_folder(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write a model into the existing, unfinished `folder`, its weights converted to `dtype`.
+
+    `tensors` are read one after the other, so a mapping that computes them on demand needs little memory.
+    """
+    require_fitting(tokenizer, config, str(folder))
+    write_json(folder / CONFIG_FILE, config_to_hf(config, tokenizer, dtype))
+    write_json(folder / GENERATION_FILE, generation_config(tokenizer))
+    tokenizer.save(folder)
+    write_weights(folder, tensors, dtype=dtype, max_shard_bytes=max_shard_bytes)
+
+
+def load_model(
+    name: str | Path,
+    *,
+    dtype: torch.dtype | None = None,  # None = as stored
+    device: torch.device | str = "cpu",
+    revision: str | None = None,
+) -> tuple[Transformer, Tokenizer]:
+    """Load any Hugging Face OLMo 2 folder, one of our checkpoints, or a model of the hub.
+
+    Weights that are stored in several dtypes are loaded in the narrowest one that holds them all.
+    """
+    folder = find_model_folder(name, revision)
+    config, tokenizer = read_model_folder(folder)
+    model = empty_model(config, dtype or stored_dtype(open_weights(folder), folder), device)
+    load_weights(folder, model)
+    return model, tokenizer
+
+
+def read_model_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
+    """Read everything of a model folder but its weights."""
+    require_model_folder(folder)
+    config, tokenizer = read_model_config(folder), load_tokenizer(folder)
+    require_fitting(tokenizer, config, str(folder))
+    return config, tokenizer
+
+
+def copy_model_folder(
+    source: Path, target: Path, *, dtype: torch.dtype | None, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write the model in `source`, and nothing else that lies there, into the unfinished folder `target`.
+
+    Tensor by tensor: the model is never in memory as a whole. With dtype None the weights stay bit for bit the same.
+    """
+    config, tokenizer = read_model_folder(source)
+    stored = open_weights(source)
+    check_weights(source, stored, config)
+    write_model_folder(
+        target,
+        stored,
+        config,
+        tokenizer,
+        dtype=dtype or stored_dtype(stored, source),
+        max_shard_bytes=max_shard_bytes,
+    )
+
+
+def model_folder_files(folder: Path) -> list[Path]:
+    """Return the files that make up the model in a folder: what to publish, without trainer state and notes."""
+    require_model_folder(folder)
+    others = (
+        CONFIG_FILE,
+        GENERATION_FILE,
+        INDEX_FILE,
+        TOKENIZER_FILE,
+        TOKENIZER_CONFIG_FILE,
+        SPECIAL_TOKENS_FILE,
+        CHAT_TEMPLATE_FILE,
+    )
+    return sorted([*weight_files(folder), *(folder / name for name in others if (folder / name).is_file())])
+
+
+def require_fitting(tokenizer: Tokenizer, config: ModelConfig, source: str) -> None:
+    """Raise UsageError if the tokenizer has ids for which the model has no embedding."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise UsageError(
+            f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1}, but the model's vocab_size is "
+            f"{config.vocab_size}; they do not belong together"
+        )
+
+
+def find_model_folder(name: str | Path, revision: str | None = None) -> Path:
+    """Return the local folder called `name`, or that of a hub model's files, downloaded if need be."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise UsageError(f"revision: {name} is a folder; only models of the hub have revisions")
+        require_model_folder(folder)
+        return folder
+    if folder.exists():
+        raise UsageError(f"{name} is a file; give the model folder that holds it")
+    if folder.is_absolute() or str(name).startswith(".") or str(name).count("/") > 1:
+        raise UsageError(f"there is no model folder {name}")
+    return download_model(str(name), revision)
+
+
+def download_model(name: str, revision: str | None) -> Path:
+    """Fetch the config, weights and tokenizer of a hub model, or take them from the hub's cache on this machine."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        raise UsageError(
+            f"there is no folder {name}, and fetching it from the hub needs the package huggingface_hub: "
+            "pip install 'olmo2[hub]'"
+        ) from None
+    try:
+        path = snapshot_download(
+            name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.jinja"], ignore_patterns=["*/*"]
+        )
+    except (OSError, HFValidationError) as error:
+        at = f" at revision {revision}" if revision else ""
+        reason = str(error).strip().splitlines()
+        raise UsageError(
+            f"there is no folder {name}, and it cannot be fetched from the hub{at}: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from None
+    require_model_folder(Path(path))
+    return Path(path)

@@ -1,0 +1,98 @@
+"""The shape of a model as Hugging Face's config.json and back."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import torch
+
+from olmo2.base.errors import UsageError
+from olmo2.model.sizes import ModelConfig
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+MODEL_TYPE = "olmo2"
+CONSTANTS: dict[str, Any] = {  # what transformers lets vary and OLMo 2 does not
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "tie_word_embeddings": False,
+}
+
+
+def config_to_hf(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the content of config.json for weights stored as `dtype`.
+
+    RoPE's base and the dtype stand there under both of their names: transformers 5 reads `rope_parameters` and `dtype`,
+    transformers 4 reads `rope_theta`, for which it would otherwise silently take 10,000, and `torch_dtype`.
+    """
+    dtype_name = str(dtype).removeprefix("torch.")
+    values = {
+        "architectures": ["Olmo2ForCausalLM"],
+        "model_type": MODEL_TYPE,
+        **asdict(config),
+        **CONSTANTS,
+        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "use_cache": True,
+        **token_ids(tokenizer),
+        "dtype": dtype_name,
+        "torch_dtype": dtype_name,
+    }
+    return dict(sorted(values.items()))
+
+
+def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the content of generation_config.json: where generation stops and what it pads with."""
+    return token_ids(tokenizer)
+
+
+def token_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
+    """Return the ids of the control tokens that transformers wants to know of."""
+    return {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
+
+
+def config_from_hf(values: Any, source: str) -> ModelConfig:
+    """Return the shape that the config.json `values` describe, written by transformers 4, 5 or by us.
+
+    `source` is named in errors. Keys beyond the shape are ignored, code that a folder brings along (auto_map) included.
+    Raises UsageError for another architecture, a missing key, a wrong type, and variants that OLMo 2 does not have.
+    """
+    model_type = values.get("model_type") if isinstance(values, dict) else None
+    if model_type != MODEL_TYPE:
+        raise UsageError(f"{source}: model_type is {model_type!r}; only {MODEL_TYPE!r} models can be read")
+    for name, constant in CONSTANTS.items():
+        if values.get(name, constant) != constant:
+            raise UsageError(f"{source}: {name} is {values[name]!r}, but in OLMo 2 it is always {constant!r}")
+    values = values | {"rope_theta": rope_theta(values, source)}
+    if values.get("num_key_value_heads") is None:
+        values["num_key_value_heads"] = values.get("num_attention_heads")
+    shape: dict[str, Any] = {}
+    for field in fields(ModelConfig):
+        value = values.get(field.name)
+        if value is None:
+            raise UsageError(f"{source}: {field.name} is missing")
+        is_number = isinstance(value, int if field.type is int else (int, float)) and not isinstance(value, bool)
+        if not is_number:
+            raise UsageError(f"{source}: {field.name} must be a number of type {field.type.__name__}, not {value!r}")  # type: ignore[union-attr]
+        shape[field.name] = field.type(value)  # type: ignore[operator]
+    try:
+        config = ModelConfig(**shape)
+    except UsageError as error:
+        raise UsageError(f"{source}: {str(error).replace('model.', '')}") from None
+    if values.get("head_dim") not in (None, config.head_dim):
+        raise UsageError(
+            f"{source}: head_dim is {values['head_dim']}, but hidden_size / num_attention_heads is {config.head_dim}"
+        )
+    return config
+
+
+def rope_theta(values: dict[str, Any], source: str) -> Any:
+    """Return RoPE's base from `rope_parameters` (transformers 5) or `rope_theta` (transformers 4)."""
+    parameters = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if not isinstance(parameters, dict):
+        raise UsageError(f"{source}: rope_parameters must be an object, not {parameters!r}")
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    if kind != "default":
+        raise UsageError(f"{source}: RoPE of type {kind!r} is not part of OLMo 2; only 'default' can be read")
+    bases = [base for base in (parameters.get("rope_theta"), values.get("rope_theta")) if base is not None]
+    if len(set(bases)) > 1:
+        raise UsageError(f"{source}: rope_theta is {bases[1]}, but rope_parameters has {bases[0]}; correct one of them")
+    return bases[0] if bases else None

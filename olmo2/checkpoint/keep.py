@@ -1,0 +1,132 @@
+"""Which checkpoints a run has, which of them are whole, and which may be deleted.
+
+A checkpoint carries a list of its files with their sizes. The list is written last and the folder is renamed into
+place after that, so a folder that does not match its list has been damaged since (a copy cut short, a full disk).
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
+from olmo2.base.files import PARTIAL_PREFIX, partial_path, read_json, write_json
+from olmo2.checkpoint.names import parse_checkpoint_name
+
+CONTENTS_FILE = "checkpoint.json"
+TRAINER_FOLDER = "trainer"
+STATE_FILE = "state.json"
+PARTIAL_PATTERN = re.compile(rf"{re.escape(PARTIAL_PREFIX)}\d+-(.+)")
+
+
+class KeepSettings(Settings):
+    """When a run is saved, and what is kept of it. The last step is always saved, and kept."""
+
+    save_every_steps: int | None = Field(default=1000, ge=1)
+    """steps between permanent checkpoints, which are never deleted; null = only the last step"""
+    ephemeral_every_steps: int | None = Field(default=None, ge=1)
+    """steps between checkpoints that are deleted once the next one is complete; null = none"""
+
+    def is_permanent(self, step: int) -> bool:
+        """Tell whether a checkpoint of `step` is one to keep."""
+        return self.save_every_steps is not None and step % self.save_every_steps == 0
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether a checkpoint of either kind is to be saved after `step`."""
+        is_ephemeral = self.ephemeral_every_steps is not None and step % self.ephemeral_every_steps == 0
+        return self.is_permanent(step) or is_ephemeral
+
+
+def write_contents(folder: Path) -> None:
+    """List every file of `folder` with its size, which makes it a complete checkpoint."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CONTENTS_FILE)
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    write_json(folder / CONTENTS_FILE, {"files": sizes})
+
+
+def damage(folder: Path) -> str | None:
+    """Say what is wrong with a checkpoint; None if every file is there with its full size."""
+    if not (folder / CONTENTS_FILE).is_file():
+        return f"{CONTENTS_FILE} is missing"
+    try:
+        contents = read_json(folder / CONTENTS_FILE)
+        sizes = dict(contents["files"])
+    except (UsageError, TypeError, KeyError, ValueError):
+        return f"{CONTENTS_FILE} cannot be read"
+    for name, size in sizes.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} bytes instead of {size}"
+    return None
+
+
+def complete_checkpoints(run: Path) -> list[Path]:
+    """Return the complete checkpoints of a run folder by step; unfinished and damaged ones are left out."""
+    found: list[tuple[int, str, Path]] = []
+    for path in Path(run).iterdir() if Path(run).is_dir() else ():
+        name = parse_checkpoint_name(path.name)
+        if name is not None and damage(path) is None:
+            found.append((name[1], name[0], path))
+    return [path for _, _, path in sorted(found)]
+
+
+def latest_checkpoint(run: Path, stage: str | None = None) -> Path | None:
+    """Return the complete checkpoint of the highest step, of one stage or of any; None if there is none."""
+    of_stage = [path for path in complete_checkpoints(run) if stage in (None, stage_and_step(path)[0])]
+    return of_stage[-1] if of_stage else None
+
+
+def stage_and_step(checkpoint: Path) -> tuple[str, int]:
+    """Return what the name of a checkpoint says."""
+    parsed = parse_checkpoint_name(checkpoint.name)
+    assert parsed is not None, checkpoint
+    return parsed
+
+
+def drop_ephemeral(run: Path, *, before: Path) -> list[Path]:
+    """Delete the ephemeral checkpoints of the same stage and earlier steps than the checkpoint `before`.
+
+    Nothing is deleted unless `before` is complete, and never a checkpoint whose state does not say that it is
+    ephemeral. Returns what was deleted.
+    """
+    if damage(before) is not None:
+        return []
+    stage, step = stage_and_step(before)
+    dropped = []
+    for checkpoint in complete_checkpoints(run):
+        other_stage, other_step = stage_and_step(checkpoint)
+        if other_stage == stage and other_step < step and is_ephemeral(checkpoint):
+            doomed = partial_path(checkpoint)  # under this name, half a deletion is never taken for a checkpoint
+            os.rename(checkpoint, doomed)
+            shutil.rmtree(doomed)
+            dropped.append(checkpoint)
+    return dropped
+
+
+def is_ephemeral(checkpoint: Path) -> bool:
+    """Tell whether the checkpoint's own state allows it to be deleted."""
+    state_file = checkpoint / TRAINER_FOLDER / STATE_FILE
+    return state_file.is_file() and read_json(state_file).get("ephemeral") is True
+
+
+def remove_leftovers(run: Path) -> None:
+    """Delete the unfinished checkpoints that a killed process left in a run folder."""
+    for path in run.glob(f"{PARTIAL_PREFIX}*"):
+        match = PARTIAL_PATTERN.fullmatch(path.name)
+        if match and path.is_dir() and parse_checkpoint_name(match[1]):
+            shutil.rmtree(path)
+
+
+def set_torn_aside(folder: Path) -> None:
+    """Rename a damaged checkpoint that stands where a new one is to be saved, so that the run need not stop for it."""
+    if not folder.is_dir() or not any(folder.iterdir()) or damage(folder) is None:
+        return
+    number = 1
+    while (torn := folder.with_name(f"{folder.name}.torn{number}")).exists():
+        number += 1
+    os.rename(folder, torn)

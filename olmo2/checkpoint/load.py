@@ -1,0 +1,112 @@
+"""Reading a checkpoint or model folder back: strictly, and nothing but whole files."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import read_json
+from olmo2.checkpoint.hf_config import config_from_hf
+from olmo2.checkpoint.keep import CONTENTS_FILE, STATE_FILE, TRAINER_FOLDER, damage, latest_checkpoint
+from olmo2.checkpoint.tensors import StoredTensors, open_weights
+from olmo2.model.sizes import ModelConfig
+from olmo2.model.transformer import Transformer
+
+CONFIG_FILE = "config.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
+
+
+def require_complete(folder: Path) -> None:
+    """Raise UsageError if there is no checkpoint at `folder`, RunError naming another one if it is damaged."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no checkpoint {folder}")
+    reason = damage(folder)
+    if reason is None:
+        return
+    whole = latest_checkpoint(folder.parent)
+    advice = f"use {whole}, the latest complete one beside it" if whole else "no complete one is beside it"
+    raise RunError(f"checkpoint {folder} is torn ({reason}); {advice}, or copy it again, or delete it")
+
+
+def require_model_folder(folder: Path) -> None:
+    """Raise unless `folder` is a model folder and, if it is a checkpoint, a complete one."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no model folder {folder}")
+    if (folder / CONTENTS_FILE).exists() or (folder / TRAINER_FOLDER).exists():
+        require_complete(folder)
+    if (folder / CONFIG_FILE).is_file():
+        return
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is not None:
+        raise UsageError(f"{folder} is a run, not a model folder; choose one of its checkpoints, such as {checkpoint}")
+    raise UsageError(f"{folder} is not a model folder: it holds no {CONFIG_FILE}")
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """Read the shape of the model in a folder."""
+    return config_from_hf(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+
+
+def load_weights(folder: Path, model: Transformer) -> None:
+    """Fill every weight of `model` in place from a model folder, converted to the model's dtype.
+
+    Raises UsageError if a tensor is missing, unknown or of another shape, RunError if the folder is damaged.
+    """
+    folder = Path(folder)
+    require_model_folder(folder)
+    stored = open_weights(folder)
+    check_weights(folder, stored, model.config)
+    weights = model.state_dict()
+    for name in stored:
+        weights[name].copy_(stored[name])
+
+
+def check_weights(folder: Path, stored: StoredTensors, config: ModelConfig) -> None:
+    """Raise UsageError unless the names and shapes of the weights in `folder` are those of a model of `config`."""
+    weights = empty_model(config, torch.float32, "meta").state_dict()
+    for name in (name for name in stored if name in weights):
+        shape, wanted = stored.shape(name), tuple(weights[name].shape)
+        if shape != wanted:
+            reason = describe_differences(read_model_config(folder), config) or f"its {CONFIG_FILE} does not fit its weights"
+            raise UsageError(f"{folder}: {name} has shape {shape}, but the model needs {wanted} ({reason})")
+    if missing := [name for name in weights if name not in stored]:
+        raise UsageError(f"{folder} lacks {describe_names(missing)}, which the model needs")
+    if unknown := [name for name in stored if name not in weights]:
+        raise UsageError(f"{folder} holds {describe_names(unknown)}, which the model does not have")
+
+
+def describe_names(names: list[str]) -> str:
+    """Return the first few of `names`, and how many more there are."""
+    more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def describe_differences(there: ModelConfig, here: ModelConfig) -> str:
+    """Return the settings in which two shapes differ, such as ``hidden_size 64 against 128``; empty if in none."""
+    pairs = ((field.name, getattr(there, field.name), getattr(here, field.name)) for field in fields(ModelConfig))
+    return ", ".join(f"{name} {theirs} against {ours}" for name, theirs, ours in pairs if theirs != ours)
+
+
+def load_trainer_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a complete checkpoint's optimizer tensors, on the CPU, and the state that was saved with them.
+
+    The tensors are backed by the file until they are written to. Raises UsageError for a folder without trainer state.
+    """
+    folder = Path(folder)
+    require_model_folder(folder)
+    if not (folder / TRAINER_FOLDER).exists():
+        raise UsageError(f"{folder} holds a model without trainer state; start a new stage from it instead of resuming")
+    tensors = StoredTensors([folder / TRAINER_FOLDER / OPTIMIZER_FILE])
+    return dict(tensors), read_json(folder / TRAINER_FOLDER / STATE_FILE)
+
+
+def empty_model(config: ModelConfig, dtype: torch.dtype, device: torch.device | str) -> Transformer:
+    """Return a model whose weights are allocated as `dtype` on `device`, and hold anything."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    assert not list(model.buffers()), "to_empty would leave buffers without their values"
+    return model.to(dtype).to_empty(device=device)

@@ -1,0 +1,42 @@
+"""Draw the losses of one or more runs as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import atomic_file
+from olmo2.base.metrics import read_metrics
+
+
+def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | None] | None = None) -> None:
+    """Write a PNG to `path` with training loss as lines and held-out loss as dots, over tokens seen.
+
+    follows: for each run the index of the run that it goes on from, to start its line where that one ends.
+    Raises UsageError where matplotlib is missing or a run has no metrics.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError("a loss plot needs the package matplotlib: pip install 'olmo2[plot]'") from None
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(xlabel="tokens seen (millions)", ylabel="loss (nats per token)")
+    ends: list[float] = []
+    for index, run in enumerate(runs):
+        rows = [row for row in read_metrics(run) if "loss_nats" in row]
+        if not rows:
+            raise UsageError(f"{run} has no metrics to draw")
+        parent = follows[index] if follows else None
+        offset = ends[parent] if parent is not None else 0.0
+        tokens = [offset + row["tokens"] / 1e6 for row in rows]
+        ends.append(tokens[-1])
+        (line,) = axes.plot(tokens, [row["loss_nats"] for row in rows], label=run.name, linewidth=1.4)
+        held_out = [(x, row["heldout_loss_nats"]) for x, row in zip(tokens, rows, strict=True) if "heldout_loss_nats" in row]
+        if held_out:
+            axes.plot(*zip(*held_out, strict=True), "o", color=line.get_color(), markersize=5)
+    axes.plot([], [], "o", color="gray", markersize=5, label="held-out text")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=120)

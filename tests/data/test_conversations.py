@@ -1,0 +1,213 @@
+"""Conversations against hand-made rows, with a tokenizer of one id per letter; and the same with a real one."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from olmo2.base.errors import UsageError
+from olmo2.data.batch import Batch
+from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.tokenizer.chat_template import encode_chat
+from olmo2.tokenizer.tokenizer import load_tokenizer
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+NONE = -100
+PAD = 0
+
+
+class Letters:
+    """Stands for a tokenizer: its conversations are encoded by `encode_letters`."""
+
+    pad_id = PAD
+
+
+def encode_letters(tokenizer: Letters, messages: list[dict[str, str]]) -> tuple[list[int], list[bool]]:
+    """Write a lower-case letter as 1 to 26 and start every turn with 30; the assistant's letters are targets."""
+    ids: list[int] = []
+    is_target: list[bool] = []
+    for message in messages:
+        if message["role"] not in ("user", "assistant"):
+            raise UsageError(f"no role {message['role']}")
+        letters = [ord(letter) - 96 for letter in message["content"]]
+        ids += [30, *letters]
+        is_target += [False, *([message["role"] == "assistant"] * len(letters))]
+    return ids, is_target
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("olmo2.data.conversations.encode_chat", encode_letters)
+    return Letters()
+
+
+def chat(*turns: str) -> dict[str, Any]:
+    """Make a row: the user and the assistant speak in turn."""
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[number % 2], "content": turn} for number, turn in enumerate(turns)]}
+
+
+def write(path: Path, *rows: object) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def whole(conversations: Conversations) -> Batch:
+    return conversations.batch(np.arange(len(conversations)))
+
+
+def test_labels_are_the_assistants_next_tokens(tmp_path: Path, letters: Any) -> None:
+    conversations = read_conversations([write(tmp_path / "a.jsonl", chat("a", "bc", "d", "e"))], letters, seq_len=12)
+    batch = whole(conversations)
+    assert batch.input_ids.tolist() == [[30, 1, 30, 2, 3, 30, 4, 30, 5, PAD, PAD, PAD]]
+    assert batch.labels.tolist() == [[NONE, NONE, 2, 3, NONE, NONE, NONE, 5, NONE, NONE, NONE, NONE]]
+    assert batch.document_ids is not None
+    assert batch.document_ids.tolist() == [[0] * 9 + [-1] * 3]
+
+
+def test_packed_conversations_do_not_predict_each_other(letters: Any) -> None:
+    """Two conversations whose first token is a target: nothing may predict it."""
+    conversations = Conversations(
+        np.array([1, 2, 3, 4, 5]),
+        np.array([True, True, True, True, True]),
+        np.array([3, 5]),
+        seq_len=6,
+        pad_id=PAD,
+        pack=True,
+    )
+    batch = whole(conversations)
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, PAD]]
+    assert batch.labels.tolist() == [[2, 3, NONE, 5, NONE, NONE]]
+    assert batch.document_ids is not None
+    assert batch.document_ids.tolist() == [[0, 0, 0, 1, 1, -1]]
+
+
+def test_packing_holds_every_conversation_once(tmp_path: Path, letters: Any) -> None:
+    rows = [chat("a" * (number % 5), "b" * (1 + number % 7) + chr(99 + number % 20)) for number in range(40)]
+    path = write(tmp_path / "a.jsonl", *rows)
+    packed = read_conversations([path], letters, seq_len=24)
+    alone = read_conversations([path], letters, seq_len=24, pack=False)
+    assert len(alone) == 40 > len(packed)
+    assert packed.num_tokens == alone.num_tokens
+    assert packed.num_targets == alone.num_targets == int((whole(packed).labels != NONE).sum())
+
+    def pieces(batch: Batch) -> list[tuple[list[int], list[int]]]:
+        assert batch.document_ids is not None
+        found = []
+        for ids, labels, documents in zip(batch.input_ids, batch.labels, batch.document_ids, strict=True):
+            for document in range(int(documents.max()) + 1):
+                at = documents == document
+                found.append((ids[at].tolist(), labels[at].tolist()))
+        return sorted(found)
+
+    assert pieces(whole(packed)) == pieces(whole(alone))
+    for batch in (whole(packed), whole(alone)):
+        assert batch.document_ids is not None
+        is_padding = batch.document_ids == -1
+        assert set(batch.input_ids[is_padding].tolist()) == {PAD}
+        assert set(batch.labels[is_padding].tolist()) == {NONE}
+
+
+def test_unpacked_rows_keep_the_order_of_the_file(tmp_path: Path, letters: Any) -> None:
+    path = write(tmp_path / "a.jsonl", chat("a", "b"), chat("cc", "d"), chat("e", "fff"))
+    batch = read_conversations([path], letters, seq_len=6, pack=False).batch(np.array([2, 0, 2]))
+    assert batch.input_ids[:, 1].tolist() == [5, 1, 5]
+    assert batch.document_ids is not None
+    assert batch.document_ids.tolist() == [[0] * 6, [0] * 4 + [-1] * 2, [0] * 6]
+
+
+def test_truncation_and_rows_without_a_target(tmp_path: Path, letters: Any) -> None:
+    path = write(
+        tmp_path / "a.jsonl",
+        chat("a", "bcdefgh"),  # cut
+        chat("abcdefgh", "i"),  # cut before its only target: dropped
+        chat("a", ""),  # says nothing: dropped
+        chat("a", "bcd"),  # fits exactly
+    )
+    conversations = read_conversations([path], letters, seq_len=6, pack=False)
+    assert (conversations.num_conversations, conversations.num_truncated, conversations.num_dropped) == (2, 1, 2)
+    assert whole(conversations).input_ids.tolist() == [[30, 1, 30, 2, 3, 4], [30, 1, 30, 2, 3, 4]]
+    assert conversations.summary() == (
+        "2 conversations in 2 rows of 6 tokens (100.0% filled, 6 targets); "
+        "1 were truncated and 2 dropped because no target was left"
+    )
+
+
+def test_files_are_read_in_order_compressed_or_not(tmp_path: Path, letters: Any) -> None:
+    paths = [write(tmp_path / "b.jsonl", chat("b", "b")), str(tmp_path / "a.jsonl.gz")]
+    with gzip.open(paths[1], "wt") as file:
+        file.write(json.dumps(chat("a", "a")) + "\n\n")
+    conversations = read_conversations(paths, letters, seq_len=4, pack=False)
+    assert whole(conversations).input_ids[:, 1].tolist() == [2, 1]
+
+
+def test_fingerprint_changes_with_what_is_trained_on(tmp_path: Path, letters: Any) -> None:
+    def fingerprint(*rows: object, seq_len: int = 8, pack: bool = True) -> str:
+        path = write(tmp_path / "a.jsonl", *rows)
+        return read_conversations([path], letters, seq_len=seq_len, pack=pack).fingerprint()
+
+    rows = (chat("a", "b"), chat("c", "d"))
+    same = fingerprint(*rows)
+    assert fingerprint(*rows) == same
+    others = [
+        fingerprint(*rows, seq_len=9),
+        fingerprint(*rows, pack=False),
+        fingerprint(rows[0], chat("c", "e")),
+        fingerprint(rows[1], rows[0]),
+    ]
+    assert len({same, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{bad", r"a\.jsonl:2: .*JSON"),
+        ('["a"]', r'a\.jsonl:2: .*"messages"'),
+        ('{"prompt": "a"}', r'a\.jsonl:2: .*"messages"'),
+        ('{"messages": "a"}', r'a\.jsonl:2: .*"messages"'),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', r"a\.jsonl:2: no role robot"),
+    ],
+)
+def test_line_that_is_no_conversation(tmp_path: Path, letters: Any, line: str, message: str) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(chat("a", "b")) + "\n" + line + "\n")
+    with pytest.raises(UsageError, match=message):
+        read_conversations([str(tmp_path / "a.jsonl")], letters, seq_len=8)
+
+
+def test_nothing_to_learn_from(tmp_path: Path, letters: Any) -> None:
+    with pytest.raises(UsageError, match=r"empty\.jsonl is empty"):
+        read_conversations([write(tmp_path / "empty.jsonl")], letters, seq_len=8)
+    with pytest.raises(UsageError, match=r"none\.jsonl"):
+        read_conversations([str(tmp_path / "none.jsonl")], letters, seq_len=8)
+    with pytest.raises(UsageError, match=r"within 3 tokens; raise data\.seq_len"):
+        read_conversations([write(tmp_path / "a.jsonl", chat("abc", "d"))], letters, seq_len=3)
+
+
+@pytest.mark.skipif(not (SHARED / "data/tokenizer/tokenizer.json").exists(), reason="the dolma2 tokenizer is not here")
+def test_with_the_published_tokenizer(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(SHARED / "data/tokenizer/tokenizer.json")
+    rows = [chat("What is 2 + 2?", "4"), chat("Hi", "Hello there.", "Bye", "See you soon!")]
+    batch = whole(read_conversations([write(tmp_path / "a.jsonl", *rows)], tokenizer, seq_len=64))
+    assert batch.document_ids is not None
+    for document, row in enumerate(reversed(rows)):  # longest first
+        ids, is_target = encode_chat(tokenizer, row["messages"])
+        at = batch.document_ids[0] == document
+        assert batch.input_ids[0][at].tolist() == ids
+        shifted = [token if target else NONE for token, target in zip(ids[1:], is_target[1:], strict=True)]
+        assert batch.labels[0][at].tolist() == [*shifted, NONE]
+    targets = batch.labels[0][batch.labels[0] != NONE].tolist()
+    assert tokenizer.decode(targets, skip_special=False) == (
+        "Hello there.<|endoftext|>See you soon!<|endoftext|>4<|endoftext|>"
+    )
+
+
+def test_row_that_the_chat_template_refuses(tmp_path: Path) -> None:
+    if not (SHARED / "data/tokenizer/tokenizer.json").exists():
+        pytest.skip("the dolma2 tokenizer is not here")
+    tokenizer = load_tokenizer(SHARED / "data/tokenizer/tokenizer.json")
+    for row in ({"messages": []}, {"messages": [{"role": "user"}]}, {"messages": ["hello"]}):
+        with pytest.raises(UsageError, match=r"a\.jsonl:1: messages"):
+            read_conversations([write(tmp_path / "a.jsonl", row)], tokenizer, seq_len=8)

@@ -1,0 +1,187 @@
+"""The loader: one global order for any number of ranks, the same batches from any starting step."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olmo2.base.errors import UsageError
+from olmo2.data.batch import Batch
+from olmo2.data.loader import Loader
+
+
+class Numbers:
+    """Sequences of one token: their own number. Remembers which were asked for."""
+
+    seq_len = 1
+
+    def __init__(self, num_sequences: int, broken: int | None = None) -> None:
+        self.num_sequences = num_sequences
+        self.broken = broken
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return self.num_sequences
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        self.reads += 1
+        if self.broken in indices:
+            raise UsageError(f"sequence {self.broken} is broken")
+        numbers = torch.from_numpy(indices)[:, None]
+        return Batch(numbers, numbers, None)
+
+    def fingerprint(self) -> str:
+        return str(self.num_sequences)
+
+
+def numbers(batch: Batch) -> list[int]:
+    found: list[int] = batch.input_ids[:, 0].tolist()
+    return found
+
+
+def make_loader(num_sequences: int = 26, batch: int = 4, seed: int = 3, **settings: object) -> Loader:
+    return Loader(Numbers(num_sequences), global_batch_sequences=batch, seed=seed, **settings)  # type: ignore[arg-type]
+
+
+def published_order(num_sequences: int, seed: int) -> list[int]:
+    order = np.arange(num_sequences, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(seed)).shuffle(order)
+    return order.tolist()
+
+
+def test_steps_walk_through_the_published_order_and_drop_the_tail() -> None:
+    loader = make_loader(26, batch=4, seed=3)
+    assert loader.steps_per_epoch == 6
+    for epoch in range(3):
+        steps = range(1 + 6 * epoch, 7 + 6 * epoch)
+        seen = [number for step in steps for number in numbers(loader.batch(step))]
+        assert seen == published_order(26, seed=3 + epoch)[:24]
+
+
+def test_epochs_are_shuffled_anew() -> None:
+    loader = make_loader(8, batch=8)
+    first, second = numbers(loader.batch(1)), numbers(loader.batch(2))
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(8))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_global_batch_does_not_depend_on_the_ranks(world_size: int) -> None:
+    ranks = [make_loader(rank=rank, world_size=world_size) for rank in range(world_size)]
+    for step in range(1, 15):
+        shares = [numbers(loader.batch(step)) for loader in ranks]
+        assert [len(share) for share in shares] == [4 // world_size] * world_size
+        together = [0] * 4
+        for rank, share in enumerate(shares):
+            together[rank::world_size] = share
+        assert together == numbers(make_loader().batch(step))
+
+
+@pytest.mark.parametrize("first_step", [1, 2, 6, 7, 20])
+def test_resuming_equals_going_through(first_step: int) -> None:
+    through = [numbers(batch) for _, batch in zip(range(22), make_loader().batches(1), strict=False)]
+    resumed = [numbers(batch) for _, batch in zip(range(3), make_loader().batches(first_step), strict=False)]
+    assert resumed == through[first_step - 1 : first_step + 2]
+
+
+def test_any_order_of_steps() -> None:
+    loader = make_loader()
+    for step in (9, 1, 30, 2, 9):
+        assert numbers(loader.batch(step)) == numbers(make_loader().batch(step))
+
+
+def test_reads_one_batch_ahead_and_no_further() -> None:
+    loader = make_loader()
+    batches = loader.batches(1)
+    for step in range(1, 5):
+        next(batches)
+        wait_until(lambda step=step: loader.sequences.reads == step + 1)  # type: ignore[misc]
+        time.sleep(0.02)
+        assert loader.sequences.reads == step + 1  # type: ignore[attr-defined]
+    batches.close()
+
+
+def test_thread_ends_with_the_generator() -> None:
+    batches = make_loader().batches(1)
+    next(batches)
+    assert loader_threads() == 1
+    batches.close()
+    assert loader_threads() == 0
+    for _ in zip(range(2), make_loader().batches(1), strict=False):
+        pass
+    wait_until(lambda: loader_threads() == 0)
+
+
+def test_error_in_the_thread_is_raised_in_the_loop() -> None:
+    order = published_order(26, seed=3)
+    sequences = Numbers(26, broken=order[9])  # in the third batch
+    batches = Loader(sequences, global_batch_sequences=4, seed=3).batches(1)
+    assert numbers(next(batches)) == order[:4]
+    assert numbers(next(batches)) == order[4:8]
+    with pytest.raises(UsageError, match=f"sequence {order[9]} is broken"):
+        next(batches)
+    assert loader_threads() == 0
+
+
+def test_nothing_is_read_or_shuffled_before_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("olmo2.data.loader.global_order", None)
+    loader = make_loader()
+    loader.batches(1)
+    assert loader.sequences.reads == 0  # type: ignore[attr-defined]
+
+
+def test_saved_order_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "order"
+    expected = [numbers(make_loader().batch(step)) for step in range(1, 13)]
+    assert [numbers(make_loader(order=folder).batch(step)) for step in range(1, 13)] == expected
+    assert {path.name for path in folder.iterdir()} == {f"order-seed3-epoch{epoch}-of26.npy" for epoch in (0, 1)}
+    assert np.fromfile(folder / "order-seed3-epoch1-of26.npy", "<u4").tolist() == published_order(26, seed=4)
+
+    monkeypatch.setattr("olmo2.data.loader.global_order", None)  # no shuffling from here on
+    assert [numbers(make_loader(order=folder).batch(step)) for step in range(1, 13)] == expected
+    assert numbers(make_loader(order=folder, rank=1, world_size=2).batch(1)) == expected[0][1::2]
+
+
+def test_only_rank_0_saves_the_order(tmp_path: Path) -> None:
+    loader = make_loader(order=tmp_path / "order", rank=1, world_size=2)
+    assert numbers(loader.batch(1)) == published_order(26, seed=3)[1:4:2]
+    assert not (tmp_path / "order").exists()
+
+
+def test_other_seed_or_data_do_not_use_a_saved_order(tmp_path: Path) -> None:
+    make_loader(order=tmp_path).batch(1)
+    assert numbers(make_loader(order=tmp_path, seed=5).batch(1)) == published_order(26, seed=5)[:4]
+    assert numbers(make_loader(27, order=tmp_path).batch(1)) == published_order(27, seed=3)[:4]
+
+
+def test_torn_order(tmp_path: Path) -> None:
+    make_loader(order=tmp_path).batch(1)
+    with open(tmp_path / "order-seed3-epoch0-of26.npy", "r+b") as file:
+        file.truncate(50)
+    with pytest.raises(UsageError, match=r"order-seed3-epoch0-of26\.npy.*delete it"):
+        make_loader(order=tmp_path).batch(1)
+
+
+def test_ranks_must_share_the_batch_evenly() -> None:
+    with pytest.raises(UsageError, match=r"batch of 4 sequences is not a multiple of the 3 ranks.*run\.global_batch_tokens"):
+        make_loader(world_size=3)
+
+
+def test_data_must_fill_a_batch() -> None:
+    with pytest.raises(UsageError, match=r"hold 3 sequences of 1 tokens.*batch of 4; lower run\.global_batch_tokens"):
+        make_loader(3)
+    assert make_loader(4).steps_per_epoch == 1
+
+
+def loader_threads() -> int:
+    return sum(thread.name.startswith("loader") for thread in threading.enumerate())
+
+
+def wait_until(condition: object, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
