@@ -54,6 +54,9 @@ class Recipe(BaseSettings):
         protected_namespaces=(),
     )
 
+    verb: str | None = None
+    """the verb that the recipe is for"""
+
     @classmethod
     def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **others: Any) -> tuple[Any, ...]:
         """Read the values given and nothing else: no environment variable may leak into a run."""
@@ -69,12 +72,14 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
     Overrides win over the file. Raises UsageError with the full path of the setting that is wrong.
     """
     arguments = list(arguments)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"verb": verb}
     source = "command line"
     if arguments and Path(arguments[0]).suffix in (".yaml", ".yml"):
         source = arguments.pop(0)
         values = read_yaml(source)
         check_keys(recipe_class, values, source)
+        if values.setdefault("verb", verb) != verb:
+            raise UsageError(f"{source} is a recipe for olmo2 {values['verb']}, not for olmo2 {verb}")
     parser = RecipeParser(
         prog=f"olmo2 {verb}",
         description=(sys.modules[recipe_class.__module__].__doc__ or "").strip(),

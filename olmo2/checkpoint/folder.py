@@ -10,6 +10,7 @@ from torch import Tensor
 from olmo2.base.errors import UsageError
 from olmo2.base.files import write_json
 from olmo2.checkpoint.hf_config import config_to_hf, generation_config
+from olmo2.checkpoint.keep import latest_checkpoint
 from olmo2.checkpoint.load import (
     CONFIG_FILE,
     check_weights,
@@ -138,11 +139,16 @@ def require_fitting(tokenizer: Tokenizer, config: ModelConfig, source: str) -> N
 
 
 def find_model_folder(name: str | Path, revision: str | None = None) -> Path:
-    """Return the local folder called `name`, or that of a hub model's files, downloaded if need be."""
+    """Return the local folder called `name`, or that of a hub model's files, downloaded if need be.
+
+    A run folder stands for its newest complete checkpoint.
+    """
     folder = Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:
             raise UsageError(f"revision: {name} is a folder; only models of the hub have revisions")
+        if not (folder / CONFIG_FILE).exists():
+            folder = latest_checkpoint(folder) or folder
         require_model_folder(folder)
         return folder
     if folder.exists():

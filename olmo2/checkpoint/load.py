@@ -43,7 +43,7 @@ def require_model_folder(folder: Path) -> None:
     checkpoint = latest_checkpoint(folder)
     if checkpoint is not None:
         raise UsageError(f"{folder} is a run, not a model folder; choose one of its checkpoints, such as {checkpoint}")
-    raise UsageError(f"{folder} is not a model folder: it holds no {CONFIG_FILE}")
+    raise UsageError(f"{folder} is not a model folder: it holds no {CONFIG_FILE} and no complete checkpoint")
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -71,7 +71,9 @@ def check_weights(folder: Path, stored: StoredTensors, config: ModelConfig) -> N
     for name in (name for name in stored if name in weights):
         shape, wanted = stored.shape(name), tuple(weights[name].shape)
         if shape != wanted:
-            reason = describe_differences(read_model_config(folder), config) or f"its {CONFIG_FILE} does not fit its weights"
+            reason = (
+                describe_differences(read_model_config(folder), config) or f"its {CONFIG_FILE} does not fit its weights"
+            )
             raise UsageError(f"{folder}: {name} has shape {shape}, but the model needs {wanted} ({reason})")
     if missing := [name for name in weights if name not in stored]:
         raise UsageError(f"{folder} lacks {describe_names(missing)}, which the model needs")

@@ -63,10 +63,10 @@ def soup(recipe: SoupRecipe) -> None:
     shares = [weight / fsum(weights) for weight in weights]
     with atomic_folder(recipe.output) as partial:
         write_model_folder(partial, ingredients, config, tokenizer, dtype=dtype)
-        write_json(partial / SOUP_FILE, {"inputs": recipe.inputs, "shares": shares})
+        write_json(partial / SOUP_FILE, {"inputs": [str(folder) for folder in folders], "shares": shares})
         write_contents(partial)
-    for name, share in zip(recipe.inputs, shares, strict=True):
-        print(f"{share:7.2%}  {name}")
+    for folder, share in zip(folders, shares, strict=True):
+        print(f"{share:7.2%}  {folder}")
     print(f"their mean is {recipe.output}")
 
 

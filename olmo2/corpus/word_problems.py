@@ -149,7 +149,7 @@ def arithmetic_documents(settings: ProblemSettings, num_documents: int, seed: in
     """Yield texts of worked sums, differences and products, and of plain counting, in several forms."""
     draw = random.Random(stream_seed(seed, "arithmetic"))
     for number in range(num_documents):
-        text = draw.choice((count_up, listed, listed, table, explained))(draw, settings.largest_number)
+        text = draw.choice((count_up, listed, listed, table, explained, repeated, repeated))(draw, settings.largest_number)
         yield Document(f"arithmetic/{seed}/{number}", text, "arithmetic", f"seed {seed}")
 
 
@@ -267,3 +267,11 @@ def explained(draw: random.Random, largest: int) -> str:
         if not is_held_out([step]) and not is_held_out([inverse]):
             lines.append(f"{inverse}, because {step}.\n")
     return "".join(lines)
+
+
+def repeated(draw: random.Random, largest: int) -> str:
+    """Say names with numbers twice: what comes next stands above, which teaches a small model to look back."""
+    chosen = draw.sample(NAMES, draw.randint(3, 6))
+    lines = [f"{name} has {counted(draw.randint(1, largest), draw.choice(THINGS))}.\n" for name in chosen]
+    again = draw.sample(lines, len(lines))
+    return "".join([*lines, "Again:\n", *again])

@@ -5,7 +5,7 @@ and the global batch is the same for any number of ranks.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class Loader:
         whole = self._epoch_order(epoch)[start : start + self.global_batch_sequences]
         return self.sequences.batch(np.asarray(whole[self.rank :: self.world_size], dtype=np.int64))
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
+    def batches(self, first_step: int) -> Generator[Batch, None, None]:
         """Yield the batches of `first_step` and of all steps after it, without end.
 
         A thread reads one batch ahead; closing the generator ends it. An error in the thread is raised here.

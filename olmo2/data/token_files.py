@@ -9,6 +9,7 @@ import csv
 import glob
 import gzip
 import io
+import mmap
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder, read_json, write_json
 
 TOKENS_JSON = "tokens.json"
@@ -69,8 +70,18 @@ class TokenFile:
 
 
 def map_tokens(file: TokenFile) -> np.ndarray:
-    """Memory-map a token file: (num_tokens,) integers. The map keeps a file descriptor open while it lives."""
-    return np.asarray(np.memmap(file.path, file.dtype, mode="r", offset=file.header_bytes, shape=(file.num_tokens,)))
+    """Memory-map a token file: (num_tokens,) integers. The map keeps a file descriptor open while it lives.
+
+    Raises RunError if the file is gone or shorter than when it was opened.
+    """
+    try:
+        with open(file.path, "rb") as opened:
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, "MADV_RANDOM"):  # windows are read in random order: reading ahead can cost 50 times as much
+            mapped.madvise(mmap.MADV_RANDOM)
+        return np.frombuffer(mapped, file.dtype, file.num_tokens, file.header_bytes)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file.path} is no longer the file that was opened ({error}); restore it and resume") from None
 
 
 def open_tokens(paths: Sequence[str], dtype: str | None) -> list[TokenFile]:

@@ -49,7 +49,7 @@ def decode(model: Transformer, prompts: Sequence[Sequence[int]], settings: Sampl
     if longest >= context:
         raise UsageError(f"a prompt of {longest} tokens does not fit the model's context of {context}; shorten it")
     device = model.device
-    capacity = min(longest + settings.max_new_tokens, context)
+    capacity = min(longest + settings.max_new_tokens - 1, context)  # the last token is never read
     dtype = model.model.compute_dtype or model.lm_head.weight.dtype
     cache = KVCache(model.config, len(prompts), capacity, dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(settings.seed)

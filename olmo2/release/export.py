@@ -34,8 +34,6 @@ def export(recipe: ExportRecipe) -> None:
             dtype=DTYPE_CHOICES[recipe.dtype],
             max_shard_bytes=int(recipe.max_shard_gb * BYTES_PER_GB),
         )
-        files = [(path.name, path.stat().st_size) for path in model_folder_files(partial)]
-    for name, num_bytes in files:
-        print(f"{num_bytes / 1e6:12,.2f} MB  {name}")
-    print(f"released {recipe.checkpoint} as {recipe.output}")
+        num_bytes = sum(path.stat().st_size for path in model_folder_files(partial))
+    print(f"released {source} as {recipe.output}, {num_bytes / 1e6:,.1f} MB")
     print(f"to compare it with transformers: olmo2 verify {recipe.output}")

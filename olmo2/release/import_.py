@@ -28,4 +28,4 @@ def import_(recipe: ImportRecipe) -> None:
     with atomic_folder(recipe.output) as partial:
         copy_model_folder(source, partial, dtype=DTYPE_CHOICES[recipe.dtype])
         write_contents(partial)
-    print(f"imported {recipe.source} as {recipe.output}, without trainer state")
+    print(f"imported {source} as {recipe.output}, without trainer state")

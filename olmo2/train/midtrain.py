@@ -1,12 +1,11 @@
 """Stage 2: go on from a stage-1 checkpoint, optimizer moments included, with the rate falling linearly to zero."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from olmo2.base.files import require_folder
-from olmo2.checkpoint.folder import load_model
+from olmo2.checkpoint.folder import find_model_folder, load_model
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.train.assemble import Start, TrainRecipe, assemble
 from olmo2.train.loop import train
@@ -16,7 +15,6 @@ from olmo2.train.pretrain import TokenDataSettings
 class MidtrainRecipe(TrainRecipe):
     """Everything that stage 2 needs to know."""
 
-    verb: Literal["midtrain"] = "midtrain"
     load_path: str = Field(min_length=1)
     """the checkpoint to start from; its step and token counters start again at zero"""
     data: TokenDataSettings
@@ -26,7 +24,7 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
     """Run stage 2 and return its last checkpoint."""
 
     def start() -> Start:
-        folder = require_folder(recipe.load_path, "load_path")
+        folder = find_model_folder(require_folder(recipe.load_path, "load_path"))
         model, tokenizer = load_model(folder)
         tensors, _ = load_trainer_state(folder)
         return Start(model, tokenizer, str(folder), tensors)

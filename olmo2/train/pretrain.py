@@ -1,7 +1,6 @@
 """Stage 1: train a new model from random weights on token files."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -69,7 +68,6 @@ class TokenDataSettings(Settings):
 class PretrainRecipe(TrainRecipe):
     """Everything that stage 1 needs to know."""
 
-    verb: Literal["pretrain"] = "pretrain"
     model: ModelSettings
     tokenizer: str
     """tokenizer.json, folder or hub name"""

@@ -1,7 +1,6 @@
 """Instruction tuning: teach a base model to answer, on conversations, learning only from the assistant's words."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import Field
@@ -34,7 +33,6 @@ class ConversationDataSettings(Settings):
 class SftRecipe(TrainRecipe):
     """Everything that instruction tuning needs to know."""
 
-    verb: Literal["sft"] = "sft"
     load_path: str = Field(min_length=1)
     """model folder or hub name to start from; only its weights are used"""
     data: ConversationDataSettings

@@ -166,7 +166,7 @@ def test_torn_order(tmp_path: Path) -> None:
 
 
 def test_ranks_must_share_the_batch_evenly() -> None:
-    with pytest.raises(UsageError, match=r"batch of 4 sequences is not a multiple of the 3 ranks.*run\.global_batch_tokens"):
+    with pytest.raises(UsageError, match=r"4 sequences is not a multiple of the 3 ranks.*run\.global_batch_tokens"):
         make_loader(world_size=3)
 
 

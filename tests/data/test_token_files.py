@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -189,6 +190,15 @@ def test_opening_reads_no_data(tmp_path: Path) -> None:
         file.truncate(2**40)
     (opened,) = open_tokens([str(path)], "uint16")
     assert opened.num_tokens == 2**39
+
+
+@pytest.mark.parametrize("size", [None, 0, 4])
+def test_file_that_changes_after_opening(tmp_path: Path, size: int | None) -> None:
+    path = tmp_path / "a.npy"
+    (file,) = open_tokens([write_raw(path, [1, 2, 3])], "uint16")
+    path.unlink() if size is None else os.truncate(path, size)
+    with pytest.raises(RunError, match=r"a\.npy is no longer the file"):
+        map_tokens(file)
 
 
 def test_missing_paths(tmp_path: Path) -> None:

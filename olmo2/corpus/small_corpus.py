@@ -1,0 +1,72 @@
+"""The documents of a small model's whole life, made from nothing but what is on every machine with Python."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from olmo2.base.files import atomic_folder, write_gzip
+from olmo2.corpus.document import Document
+from olmo2.corpus.machine_text import read_machine_text
+from olmo2.corpus.small_chats import conversations
+from olmo2.corpus.word_problems import ProblemSettings, arithmetic_documents, held_out_problems
+
+SEED = 6198
+HELD_OUT_EVERY = 40  # one machine text in so many is never trained on
+PROSE_SOURCES = ("python-docstrings", "python-topics")
+
+
+def write_small_corpus(
+    folder: Path,
+    *,
+    num_problems: int,
+    num_conversations: int = 16_000,
+    num_stage1_arithmetic: int = 2_000,
+    num_stage2_arithmetic: int = 8_000,
+    problem_settings: ProblemSettings | None = None,
+) -> None:
+    """Write the documents of every stage into `folder`, which appears when all of it is there.
+
+    stage1/, stage2/, heldout/  documents as JSON lines
+    conversations.jsonl         {"messages": [...]}, for instruction tuning
+    problems.jsonl              {"question": ..., "answer": ...}, to check with; none of their steps is trained on
+    """
+    settings = problem_settings or ProblemSettings()
+    texts = list(read_machine_text())
+    held_out = [text for text in texts if is_held_out(text)]
+    trained = [text for text in texts if not is_held_out(text)]
+    prose = [text for text in trained if text.source in PROSE_SOURCES]
+    with atomic_folder(folder) as partial:
+        write_documents(partial / "heldout" / "text.jsonl.gz", held_out)
+        write_documents(partial / "stage1" / "text.jsonl.gz", trained)
+        write_documents(
+            partial / "stage1" / "arithmetic.jsonl.gz", arithmetic_documents(settings, num_stage1_arithmetic, SEED)
+        )
+        write_documents(partial / "stage2" / "text.jsonl.gz", prose)
+        write_documents(
+            partial / "stage2" / "arithmetic.jsonl.gz", arithmetic_documents(settings, num_stage2_arithmetic, SEED + 1)
+        )
+        write_rows(partial / "conversations.jsonl", conversations(settings, num_conversations, SEED))
+        write_rows(
+            partial / "problems.jsonl",
+            (
+                {"question": problem.question, "answer": problem.answer}
+                for problem in held_out_problems(settings, num_problems, SEED)
+            ),
+        )
+
+
+def is_held_out(text: Document) -> bool:
+    """Return whether a text is kept from training: by its name alone, so that it is the same on every run."""
+    return int.from_bytes(hashlib.sha256(text.id.encode()).digest()[:4], "big") % HELD_OUT_EVERY == 0
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> None:
+    """Write documents as gzipped JSON lines."""
+    lines = (json.dumps({"id": each.id, "text": each.text, "source": each.source}) + "\n" for each in documents)
+    write_gzip(path, "".join(lines).encode())
+
+
+def write_rows(path: Path, rows: Iterable[object]) -> None:
+    """Write values as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,228 @@
+"""The whole life of a small model, from text that is on every machine to a release, with the recipes of recipes/tiny.
+
+    documents > tokenizer > token files > stage 1 > stage 2 with three seeds > soup > instruction tuning > release
+
+Every step is a verb that anyone can call with the same recipe. What is complete is not made again, and a stage that
+was stopped goes on where it was.
+"""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from olmo2.base.config import Recipe, make_recipe, read_yaml
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import atomic_file, read_json, write_json
+from olmo2.checkpoint.soup import SoupRecipe, soup
+from olmo2.corpus.small_corpus import write_small_corpus
+from olmo2.data.tokenize import TokenizeRecipe, tokenize
+from olmo2.data.train_tokenizer import TrainTokenizerRecipe, train_tokenizer
+from olmo2.eval.stage_scores import score_stage
+from olmo2.release.export import ExportRecipe, export
+from olmo2.release.verify import VerifyRecipe, verify
+from olmo2.train.assemble import TrainRecipe
+from olmo2.train.loss_plot import draw_losses
+from olmo2.train.midtrain import MidtrainRecipe, midtrain
+from olmo2.train.pretrain import PretrainRecipe, pretrain
+from olmo2.train.sft import SftRecipe, sft
+
+SHIPPED_FOLDER = "runs/quickstart"  # the folder that the recipes name
+INGREDIENT_SEEDS = {1: 42, 2: 42069, 3: 666}  # data order of the three stage-2 runs of OLMo 2 7B
+Row = dict[str, Any]  # one line of the table: stage, folder, tokens, seconds, bits_per_byte, accuracy
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+class QuickstartRecipe(Recipe):
+    """What the quickstart may be told; it needs to be told nothing."""
+
+    folder: str = SHIPPED_FOLDER
+    """where everything is written"""
+    training_ratio: float = Field(default=1.0, gt=0, le=1)
+    """share of the training to do: 0.02 shows in a minute or two that everything works, and learns nothing"""
+    num_problems: int = Field(default=200, ge=10)
+    """held-out problems that every stage is checked on"""
+
+
+def quickstart(recipe: QuickstartRecipe) -> None:
+    """Make the model, print the table of its stages, and say how to talk to it."""
+    require_packages()
+    life = Life(recipe)
+    life.say("Documents: the Python library's sources, docstrings and topics, and generated arithmetic")
+    life.once("documents", lambda folder: write_small_corpus(folder, num_problems=recipe.num_problems))
+    life.say("Tokenizer and token files")
+    life.once("tokenizer", lambda _: train_tokenizer(life.recipe(TrainTokenizerRecipe, "1-train-tokenizer")))
+    for name in ("stage1", "stage2", "heldout"):
+        life.once(f"tokens/{name}", lambda _, name=name: tokenize(life.tokenize_recipe(name)))
+
+    life.say("Stage 1: pretraining")
+    life.stage("stage1", lambda: pretrain(life.train_recipe(PretrainRecipe, "3-pretrain")))
+    for number, seed in INGREDIENT_SEEDS.items():
+        life.say(f"Stage 2: mid-training, ingredient {number} of {len(INGREDIENT_SEEDS)}")
+        life.stage(f"stage2-ingredient{number}", lambda n=number, s=seed: midtrain(life.ingredient_recipe(n, s)))
+    life.say("Soup: the average of the three")
+    life.stage("soup", lambda: life.once("soup", lambda _: soup(life.recipe(SoupRecipe, "5-soup"))))
+    life.say("Instruction tuning")
+    life.stage("sft", lambda: sft(life.train_recipe(SftRecipe, "6-sft")), is_chat=True)
+
+    life.say("Release: a Hugging Face folder, checked against transformers")
+    life.once("release", lambda folder: export(ExportRecipe(checkpoint=str(life.path("sft")), output=str(folder))))
+    verify(VerifyRecipe(folder=str(life.path("release"))))
+    life.finish()
+
+
+def require_packages() -> None:
+    """Raise UsageError before minutes are spent if something that the end needs is not installed."""
+    missing = [name for name in ("matplotlib", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"quickstart needs {' and '.join(missing)}: pip install 'olmo2[hf,plot]'")
+
+
+class Life:
+    """The folder of one quickstart: what is there already, and the rows of its table."""
+
+    def __init__(self, recipe: QuickstartRecipe) -> None:
+        self.settings = recipe
+        self.folder = Path(recipe.folder)
+        self.rows: list[Row] = []
+        if self.path("stages.json").exists():
+            self.rows = read_json(self.path("stages.json"))
+        elif self.folder.exists() and any(self.folder.iterdir()) and not self.path("documents").exists():
+            raise UsageError(f"folder: {self.folder} holds something else; choose another folder or delete it")
+        self.started = time.perf_counter()
+        self.console = Console()
+
+    def path(self, name: str) -> Path:
+        """Return a path inside the folder."""
+        return self.folder / name
+
+    def say(self, title: str) -> None:
+        """Print what begins, and how long everything has taken so far."""
+        self.console.rule(f"{title}  [{time.perf_counter() - self.started:.0f} s]", align="left", characters="-")
+
+    def once(self, name: str, make: Callable[[Path], object]) -> Path:
+        """Make something unless it is there already; every verb's output appears only when it is complete."""
+        if self.path(name).exists():
+            print(f"{self.path(name)} is there already")
+        else:
+            make(self.path(name))
+        return self.path(name)
+
+    def stage(self, name: str, run: Callable[[], Path], *, is_chat: bool = False) -> None:
+        """Run a stage that makes a model, score it, and add its row to the table."""
+        if any(row["stage"] == name for row in self.rows):
+            print(f"{self.path(name)} is complete")
+            return
+        started = time.perf_counter()
+        checkpoint = run()
+        seconds = time.perf_counter() - started
+        state = checkpoint / "trainer" / "state.json"
+        scores = score_stage(
+            checkpoint, heldout=self.path("tokens/heldout"), problems=self.path("documents/problems.jsonl"),
+            is_chat=is_chat,
+        )
+        row: Row = {
+            "stage": name,
+            "folder": str(checkpoint),
+            "tokens": read_json(state)["tokens"] if state.exists() else 0,
+            "seconds": round(seconds, 1),
+            "bits_per_byte": round(scores.bits_per_byte, 4),
+            "accuracy": round(scores.accuracy_ratio, 4),
+        }
+        print(f"{name}: {row['bits_per_byte']:.3f} bits per byte of held-out text, "
+              f"{row['accuracy']:.1%} of held-out problems right, {seconds:.0f} s\n{scores.example}")
+        self.rows.append(row)
+        write_json(self.path("stages.json"), self.rows)
+
+    def recipe(self, recipe_class: type[AnyRecipe], name: str, **changes: Any) -> AnyRecipe:
+        """Read a recipe of recipes/tiny, with its paths in this folder and `changes` to top-level settings."""
+        values = moved(read_yaml(f"tiny/{name}.yaml"), SHIPPED_FOLDER, str(self.folder))
+        return make_recipe(recipe_class, values | changes, f"tiny/{name}.yaml")
+
+    def tokenize_recipe(self, name: str) -> TokenizeRecipe:
+        """Return the recipe that makes the token folder of a stage."""
+        documents = [str(self.path(f"documents/{name}"))]
+        return self.recipe(TokenizeRecipe, "2-tokenize", documents=documents, output=str(self.path(f"tokens/{name}")))
+
+    def train_recipe(self, recipe_class: type[AnyRecipe], name: str, **run: Any) -> AnyRecipe:
+        """Return a training recipe, shortened to the share asked for, with `run` settings changed."""
+        values = moved(read_yaml(f"tiny/{name}.yaml"), SHIPPED_FOLDER, str(self.folder))
+        settings = values["run"] | run
+        for length in ("total_tokens", "epochs"):
+            if length in settings:
+                settings[length] *= self.settings.training_ratio
+        if "total_tokens" in settings:
+            settings["total_tokens"] = max(settings["global_batch_tokens"], int(settings["total_tokens"]))
+        is_begun = Path(settings["folder"]).exists()
+        return make_recipe(recipe_class, values | {"run": settings, "resume": is_begun}, f"tiny/{name}.yaml")
+
+    def ingredient_recipe(self, number: int, seed: int) -> MidtrainRecipe:
+        """Return the stage-2 recipe of one ingredient."""
+        name = f"stage2-ingredient{number}"
+        return self.train_recipe(MidtrainRecipe, "4-midtrain", folder=str(self.path(name)), stage=name, seed=seed)
+
+    def finish(self) -> None:
+        """Write and print the table, draw the losses, check the soup, and say what to do next."""
+        runs = ["stage1", *(f"stage2-ingredient{number}" for number in INGREDIENT_SEEDS)]
+        draw_losses(
+            [self.path(name) for name in runs], self.path("loss.png"), follows=[None] + [0] * len(INGREDIENT_SEEDS)
+        )
+        with atomic_file(self.path("stages.md")) as file:
+            file.write(markdown_table(self.rows))
+        self.console.print(screen_table(self.rows))
+        require_good_soup(self.rows)
+        release = self.path("release")
+        print(
+            f"\nTable: {self.path('stages.md')}   losses: {self.path('loss.png')}\n\n"
+            f"Talk to it:             .venv/bin/olmo2 chat {release}\n"
+            f"Open it in Python:      transformers.AutoModelForCausalLM.from_pretrained({str(release)!r})\n"
+            f"Start all over again:   rm -r {self.folder}"
+        )
+
+
+def moved(value: Any, old: str, new: str) -> Any:
+    """Return a recipe's values with every text that starts with folder `old` starting with `new` instead."""
+    if isinstance(value, dict):
+        return {name: moved(part, old, new) for name, part in value.items()}
+    if isinstance(value, list):
+        return [moved(part, old, new) for part in value]
+    return new + value[len(old) :] if isinstance(value, str) and value.startswith(f"{old}/") else value
+
+
+def require_good_soup(rows: list[Row]) -> None:
+    """Raise RunError if the soup predicts held-out text worse than its ingredients do on average."""
+    bits = {row["stage"]: row["bits_per_byte"] for row in rows}
+    ingredients = [value for stage, value in bits.items() if stage.startswith("stage2-")]
+    mean = sum(ingredients) / len(ingredients)
+    if bits["soup"] > mean:
+        raise RunError(f"the soup has {bits['soup']:.4f} bits per byte, its ingredients {mean:.4f} on average")
+
+
+COLUMNS = ("stage", "tokens", "time", "held-out bits per byte", "problems right")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return one row of the table as text."""
+    return (row["stage"], f"{row['tokens']:,}", f"{row['seconds']:.0f} s", f"{row['bits_per_byte']:.3f}",
+            f"{row['accuracy']:.1%}")
+
+
+def markdown_table(rows: list[Row]) -> str:
+    """Return the table as Markdown."""
+    lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *map(cells, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def screen_table(rows: list[Row]) -> Table:
+    """Return the table for the terminal."""
+    table = Table(COLUMNS[0])
+    for column in COLUMNS[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*cells(row))
+    return table

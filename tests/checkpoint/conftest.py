@@ -1,0 +1,68 @@
+"""What the tests of checkpoints share: a run that saves, and the model as transformers writes it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from olmo2.checkpoint.names import checkpoint_name
+from olmo2.checkpoint.save import save_checkpoint
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder, which does not exist yet."""
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def save(run: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Save:
+    """Save the tiny model after a step of the run."""
+
+    def save_step(step: int, *, stage: str = "stage1", **state: Any) -> Path:
+        folder = run / checkpoint_name(stage, step, step * 1_000_000)
+        save_checkpoint(
+            folder,
+            tiny_model,
+            tokenizer,
+            optimizer_tensors={
+                "model.norm.weight.exp_avg": torch.arange(32.0),
+                "model.norm.weight.step": torch.tensor(float(step)),
+            },
+            state={"step": step, "tokens": step * 1_000_000, "guard": [0.1, float(step) / 3], **state},
+            recipe_text="run:\n  stage: stage1\n",
+        )
+        return folder
+
+    return save_step
+
+
+@pytest.fixture
+def hf_folder(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Path:
+    """The tiny model's weights in a folder that transformers wrote, config and all."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Olmo2Config(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=512,
+        max_position_embeddings=128,
+        rms_norm_eps=1e-6,
+        rope_parameters={"rope_theta": 500_000.0, "rope_type": "default"},
+        eos_token_id=tokenizer.eos_id,
+        pad_token_id=tokenizer.pad_id,
+    )
+    model = transformers.Olmo2ForCausalLM(config)
+    model.load_state_dict(tiny_model.state_dict())
+    folder = tmp_path / "hf"
+    model.save_pretrained(folder)
+    tokenizer.save(folder)
+    return folder

@@ -1,0 +1,235 @@
+"""Model folders between us, transformers and the hub."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint.folder import (
+    copy_model_folder,
+    find_model_folder,
+    load_model,
+    model_folder_files,
+    write_model_folder,
+)
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+Save = Callable[..., Path]
+INPUT_IDS = torch.randint(512, (2, 17), generator=torch.Generator().manual_seed(0))
+
+
+def assert_same_weights(found: Any, expected: Any) -> None:
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], weight), name
+
+
+@torch.no_grad()
+def test_transformers_opens_a_checkpoint_with_equal_logits(
+    save: Save, tiny_model: Transformer, tokenizer: Tokenizer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    transformers.utils.logging.disable_progress_bar()
+    folder = save(1)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    assert type(theirs) is transformers.Olmo2ForCausalLM
+    assert theirs.dtype == torch.float32
+    assert_same_weights(theirs, tiny_model)
+    torch.testing.assert_close(theirs(INPUT_IDS).logits, tiny_model(INPUT_IDS), rtol=1e-5, atol=1e-5)
+    assert theirs.generation_config.eos_token_id == tokenizer.eos_id
+    assert theirs.generation_config.pad_token_id == tokenizer.pad_id
+
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    text = "What is 12 + 30?\n<|endoftext|>"
+    assert their_tokenizer.encode(text) == tokenizer.encode(text, allow_special=True)
+    assert their_tokenizer.eos_token_id == tokenizer.eos_id
+    assert capfd.readouterr().err == "", "transformers has nothing to warn of"
+
+
+def test_native_to_hugging_face_and_back_is_bit_exact(
+    save: Save, tiny_model: Transformer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(save(1), dtype="auto")
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
+    tokenizer.save(tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "model.safetensors.index.json").exists()
+    ours, our_tokenizer = load_model(tmp_path / "theirs")
+    assert ours.config == tiny_model.config
+    assert_same_weights(ours, tiny_model)
+    assert our_tokenizer.fingerprint == tokenizer.fingerprint
+
+
+def test_shards_open_in_transformers_and_here(tiny_model: Transformer, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    weights = tiny_model.state_dict()
+    write_model_folder(tmp_path, weights, tiny_model.config, tokenizer, dtype=torch.float32, max_shard_bytes=20_000)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    assert_same_weights(transformers.AutoModelForCausalLM.from_pretrained(tmp_path), tiny_model)
+    assert_same_weights(load_model(tmp_path)[0], tiny_model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_folder_is_loaded_as_stored_or_as_wished(
+    hf_folder: Path, tiny_model: Transformer, dtype: torch.dtype
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    transformers.AutoModelForCausalLM.from_pretrained(hf_folder, dtype=dtype).save_pretrained(hf_folder)
+    stored = load_model(hf_folder)[0]
+    assert stored.lm_head.weight.dtype == dtype
+    assert_same_weights(stored, tiny_model.to(dtype))
+    wished = load_model(str(hf_folder), dtype=torch.float32)[0]
+    assert {parameter.dtype for parameter in wished.parameters()} == {torch.float32}
+    assert_same_weights(wished, tiny_model.float())
+
+
+def test_a_checkpoint_is_loaded_like_any_folder(save: Save, tiny_model: Transformer, tokenizer: Tokenizer) -> None:
+    model, found = load_model(save(1))
+    assert_same_weights(model, tiny_model)
+    assert (found.fingerprint, found.eos_id, found.chat_template) == (
+        tokenizer.fingerprint,
+        tokenizer.eos_id,
+        tokenizer.chat_template,
+    )
+
+
+def test_copy_takes_the_model_and_leaves_the_rest(save: Save, tmp_path: Path) -> None:
+    source, target = save(1), tmp_path / "copy"
+    (source / "README.md").write_text("mine")
+    target.mkdir()
+    copy_model_folder(source, target, dtype=None)
+    assert {path.name for path in target.iterdir()} == {path.name for path in model_folder_files(source)}
+    for path in model_folder_files(source):
+        assert (target / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_copy_converts(save: Save, tmp_path: Path, tiny_model: Transformer) -> None:
+    copy_model_folder(save(1), tmp_path, dtype=torch.bfloat16)
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "bfloat16"
+    for name, weight in load_file(tmp_path / "model.safetensors").items():
+        assert torch.equal(weight, tiny_model.state_dict()[name].bfloat16())
+
+
+def test_the_files_of_a_sharded_folder(tiny_model: Transformer, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    write_model_folder(
+        tmp_path, tiny_model.state_dict(), tiny_model.config, tokenizer, dtype=torch.float32, max_shard_bytes=50_000
+    )
+    files = {path.name for path in model_folder_files(tmp_path)}
+    assert files == {path.name for path in tmp_path.iterdir()}
+    assert "model.safetensors.index.json" in files
+
+
+def test_a_tokenizer_with_too_many_ids_is_refused(
+    hf_folder: Path, tiny_model: Transformer, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    small = replace(tiny_model.config, vocab_size=256)
+    with pytest.raises(UsageError, match=r"the tokenizer has ids up to [0-9]+, but the model's vocab_size is 256"):
+        write_model_folder(tmp_path, {}, small, tokenizer, dtype=torch.float32)
+    config = json.loads((hf_folder / "config.json").read_text())
+    (hf_folder / "config.json").write_text(json.dumps(config | {"vocab_size": 256}))
+    with pytest.raises(UsageError, match="they do not belong together"):
+        load_model(hf_folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), UsageError, "holds no config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), UsageError, "config.json is not valid JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), UsageError, "is 'llama'"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), UsageError, "holds no tokenizer.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), UsageError, "pickle files"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 4), RunError, "damaged or cut short"),
+    ],
+)
+def test_a_broken_folder_is_refused(
+    hf_folder: Path, change: Callable[[Path], None], kind: type[Exception], message: str
+) -> None:
+    change(hf_folder)
+    with pytest.raises(kind, match=message) as error:
+        load_model(hf_folder)
+    assert str(hf_folder) in str(error.value)
+
+
+def test_code_in_a_folder_is_never_run(hf_folder: Path) -> None:
+    config = json.loads((hf_folder / "config.json").read_text())
+    (hf_folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
+    (hf_folder / "evil.py").write_text("raise SystemExit('this code ran')")
+    load_model(hf_folder)
+
+
+def test_what_is_not_a_folder(hf_folder: Path) -> None:
+    with pytest.raises(UsageError, match="is a file; give the model folder"):
+        find_model_folder(hf_folder / "config.json")
+    for name in ("./absent", "/absent/model", "runs/a/b"):
+        with pytest.raises(UsageError, match=f"there is no model folder {name}"):
+            find_model_folder(name)
+    with pytest.raises(UsageError, match=r"revision: .* is a folder"):
+        find_model_folder(hf_folder, "main")
+
+
+def test_a_run_stands_for_its_newest_checkpoint(save: Save, run: Path) -> None:
+    save(1)
+    newest = save(2)
+    (save(3) / "config.json").unlink()
+    assert find_model_folder(run) == newest
+    with pytest.raises(RunError, match="is torn"):
+        find_model_folder(run / "stage1-step3-tokens3M")
+
+
+def fake_hub(monkeypatch: pytest.MonkeyPatch, download: Callable[..., str]) -> None:
+    """Put a function in the place of huggingface_hub.snapshot_download."""
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub, "snapshot_download", download)
+
+
+def test_a_hub_model_is_downloaded_without_what_is_not_needed(
+    hf_folder: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Transformer
+) -> None:
+    filter_repo_objects = pytest.importorskip("huggingface_hub.utils").filter_repo_objects
+    asked: list[tuple[str, str | None]] = []
+    wanted: list[str] = []
+
+    def download(name: str, *, revision: str | None, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+        asked.append((name, revision))
+        offered = ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "README.md",
+                   "tokenizer.json", "chat_template.jinja", "pytorch_model.bin", "model.gguf", "code.py",
+                   "trainer/optimizer.safetensors", "original/config.json"]  # fmt: skip
+        wanted.extend(filter_repo_objects(offered, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns))
+        return str(hf_folder)
+
+    fake_hub(monkeypatch, download)
+    model, _ = load_model("allenai/OLMo-2-tiny", revision="stage1-step140000-tokens294B")
+    assert asked == [("allenai/OLMo-2-tiny", "stage1-step140000-tokens294B")]
+    assert wanted == ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json",
+                      "tokenizer.json", "chat_template.jinja"]  # fmt: skip
+    assert_same_weights(model, tiny_model)
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, **options: Any) -> str:
+        raise OSError("no route\nto the hub")
+
+    fake_hub(monkeypatch, fail)
+    with pytest.raises(UsageError, match=r"there is no folder allenai/x, and it cannot be fetched.*main: no route$"):
+        load_model("allenai/x", revision="main")
+
+
+def test_a_name_that_the_hub_cannot_have() -> None:
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(UsageError, match="there is no folder not a name!, and it cannot be fetched"):
+        load_model("not a name!")
+
+
+def test_without_the_hub_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"needs the package huggingface_hub: pip install 'olmo2\[hub\]'"):
+        load_model("allenai/OLMo-2-tiny")

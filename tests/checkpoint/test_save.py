@@ -1,0 +1,123 @@
+"""Saving: what a checkpoint holds, and what is left when the disk is full or the process dies."""
+
+import json
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint.keep import complete_checkpoints, damage, latest_checkpoint
+from olmo2.model.transformer import Transformer
+
+Save = Callable[..., Path]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_is_a_hugging_face_folder_and_a_trainer(save: Save, tiny_model: Transformer) -> None:
+    folder = save(3)
+    assert folder.name == "stage1-step3-tokens3M"
+    assert names(folder) == {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json", "chat_template.jinja", "recipe.yaml", "checkpoint.json",
+        "trainer/optimizer.safetensors", "trainer/state.json",
+    }  # fmt: skip
+    weights = load_file(folder / "model.safetensors")
+    assert weights.keys() == tiny_model.state_dict().keys()
+    for name, weight in tiny_model.state_dict().items():
+        assert weights[name].dtype == torch.float32
+        assert torch.equal(weights[name], weight)
+    assert json.loads((folder / "trainer/state.json").read_text())["guard"] == [0.1, 1.0]
+    assert (folder / "recipe.yaml").read_text() == "run:\n  stage: stage1\n"
+
+
+def test_the_list_of_contents_has_every_size(save: Save) -> None:
+    folder = save(3)
+    sizes = json.loads((folder / "checkpoint.json").read_text())["files"]
+    assert sizes.keys() == names(folder) - {"checkpoint.json"}
+    assert all((folder / name).stat().st_size == size for name, size in sizes.items())
+    assert damage(folder) is None
+
+
+def test_weights_keep_the_models_dtype(save: Save, tiny_model: Transformer) -> None:
+    tiny_model.bfloat16()
+    folder = save(1)
+    assert load_file(folder / "model.safetensors")["model.norm.weight"].dtype == torch.bfloat16
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("largest_file", [30_000, 900, 200])  # in the weights, in the tokenizer, in the config
+def test_a_full_disk_leaves_the_previous_checkpoint_and_no_trace(save: Save, run: Path, largest_file: int) -> None:
+    before = save(1)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, limit[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*free some space"):
+            save(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(run.iterdir()) == [before]
+    assert damage(before) is None
+    assert damage(save(2)) is None  # and the next attempt succeeds
+
+
+def test_a_complete_checkpoint_is_never_overwritten(save: Save) -> None:
+    folder = save(1)
+    before = (folder / "checkpoint.json").read_bytes()
+    with pytest.raises(UsageError, match="already exists"):
+        save(1, other=True)
+    assert (folder / "checkpoint.json").read_bytes() == before
+
+
+def test_a_torn_checkpoint_in_the_way_is_set_aside(save: Save, run: Path) -> None:
+    folder = save(1)
+    (folder / "trainer/state.json").unlink()
+    assert save(1) == folder
+    (folder / "config.json").unlink()
+    assert damage(save(1)) is None
+    assert sorted(path.name for path in run.iterdir()) == [folder.name, f"{folder.name}.torn1", f"{folder.name}.torn2"]
+    assert complete_checkpoints(run) == [folder]
+
+
+def test_an_empty_folder_in_the_way_is_used(save: Save, run: Path) -> None:
+    (run / "stage1-step1-tokens1M").mkdir(parents=True)
+    assert damage(save(1)) is None
+
+
+def test_leftovers_of_a_killed_process_are_ignored_then_removed(save: Save, run: Path) -> None:
+    first = save(1)
+    leftover = run / ".partial-999999-stage1-step2-tokens2M"
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half")
+    others = [run / ".partial-1-order", run / ".partial-2-stage1-step3-tokens3M"]
+    others[0].mkdir()  # not a checkpoint
+    others[1].write_text("not a folder")
+    assert complete_checkpoints(run) == [first]
+    assert latest_checkpoint(run) == first
+    save(2)
+    assert not leftover.exists()
+    assert all(other.exists() for other in others)
+
+
+def test_a_kill_in_the_middle_leaves_only_what_was_complete(
+    save: Save, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = save(1)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("olmo2.checkpoint.save.write_tensors", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        save(2)  # dies when the weights are written and the optimizer is not
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    leftover = run / f".partial-{child}-stage1-step2-tokens2M"
+    assert (leftover / "model.safetensors").exists()
+    assert complete_checkpoints(run) == [first]
+    assert damage(save(2)) is None
+    assert not leftover.exists()

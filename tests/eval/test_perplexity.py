@@ -1,0 +1,59 @@
+"""Held-out loss against torch, and bits per byte against counting by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from olmo2.data.batch import IGNORED_LABEL, Batch
+from olmo2.eval.perplexity import heldout_loss
+from olmo2.model.transformer import Transformer
+
+
+class Fixed:
+    """Ten sequences of sixteen tokens, half of the last one masked."""
+
+    seq_len = 16
+
+    def __init__(self) -> None:
+        self.ids = torch.randint(0, 400, (10, 16), generator=torch.Generator().manual_seed(0))
+        self.labels = torch.roll(self.ids, -1, dims=1)
+        self.labels[:, -1] = IGNORED_LABEL
+        self.labels[9, 8:] = IGNORED_LABEL
+
+    def __len__(self) -> int:
+        return 10
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        return Batch(self.ids[indices], self.labels[indices], None)
+
+    def fingerprint(self) -> str:
+        return "fixed"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("batch_sequences", [1, 3, 10])
+def test_equals_torch_and_counting(tiny_model: Transformer, batch_sequences: int) -> None:
+    data = Fixed()
+    token_bytes = np.arange(512) % 7
+    found = heldout_loss(tiny_model, data, token_bytes, batch_sequences=batch_sequences, max_tokens=10**6)
+    logits = tiny_model(data.ids).flatten(0, 1)
+    nats = F.cross_entropy(logits, data.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum").item()
+    targets = [label for label in data.labels.flatten().tolist() if label != IGNORED_LABEL]
+    assert found.num_tokens == len(targets)
+    assert found.loss_nats == pytest.approx(nats / len(targets), rel=1e-5)
+    assert found.bits_per_byte == pytest.approx(nats / math.log(2) / sum(label % 7 for label in targets), rel=1e-5)
+
+
+def test_a_limit_takes_sequences_from_all_over(tiny_model: Transformer) -> None:
+    seen: list[int] = []
+
+    class Watched(Fixed):
+        def batch(self, indices: np.ndarray) -> Batch:
+            seen.extend(indices.tolist())
+            return super().batch(indices)
+
+    heldout_loss(tiny_model, Watched(), np.ones(512, dtype=np.int64), batch_sequences=2, max_tokens=16 * 4)
+    assert seen == [0, 3, 6, 9]

@@ -1,0 +1,25 @@
+"""What the tests of releases share: a checkpoint to release."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from olmo2.checkpoint.save import save_checkpoint
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Path:
+    """The tiny model after a step of training."""
+    folder = tmp_path / "run" / "stage1-step1-tokens1M"
+    save_checkpoint(
+        folder,
+        tiny_model,
+        tokenizer,
+        optimizer_tensors={"exp_avg": torch.zeros(3)},
+        state={"step": 1},
+        recipe_text="run:\n  stage: stage1\n",
+    )
+    return folder
