@@ -1,6 +1,7 @@
 """The numbers of a run, by step: a JSON-lines file as the truth, TensorBoard and Weights & Biases as copies."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ class MetricsLog:
         self.wandb = open_wandb(run_folder, settings.wandb_project, recipe) if settings.wandb_project else None
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Record `values` of `step`; every name carries its unit."""
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        """Record `values` of `step`; every name carries its unit. What is not finite is written as null."""
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self.file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
         self.file.flush()
         if self.tensorboard is not None:
             for name, value in values.items():

@@ -28,8 +28,11 @@ DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  #
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write one safetensors file; OSError where the operating system refuses, as for any other file."""
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.touch()
+    mode = path.stat().st_mode  # what the user's umask allows: the library hides its files from everybody else
     try:
         save_file(stored, path, metadata={"format": "pt"})
+        path.chmod(mode)
     except SafetensorError as error:  # the library hides a full disk in an error of its own
         code = re.search(r"\(os error (\d+)\)", str(error))
         if code is None:

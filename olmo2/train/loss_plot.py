@@ -24,7 +24,7 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
     axes = figure.add_subplot(xlabel="tokens seen (millions)", ylabel="loss (nats per token)")
     ends: list[float] = []
     for index, run in enumerate(runs):
-        rows = [row for row in read_metrics(run) if "loss_nats" in row]
+        rows = [row for row in read_metrics(run) if row.get("loss_nats") is not None]
         if not rows:
             raise UsageError(f"{run} has no metrics to draw")
         parent = follows[index] if follows else None

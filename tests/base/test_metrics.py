@@ -22,6 +22,13 @@ def test_rows_are_appended(tmp_path: Path) -> None:
     log.close()
 
 
+def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.write(1, {"loss_nats": float("nan"), "grad_norm": float("inf"), "lr": 0.5})
+    log.close()
+    assert (tmp_path / METRICS_FILE).read_text() == '{"step": 1, "loss_nats": null, "grad_norm": null, "lr": 0.5}\n'
+
+
 def test_resume_drops_what_lies_ahead(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     for step in (1, 2, 3):

@@ -114,7 +114,10 @@ def test_a_kill_in_the_middle_leaves_only_what_was_complete(
     child = os.fork()
     if child == 0:
         monkeypatch.setattr("olmo2.checkpoint.save.write_tensors", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        save(2)  # dies when the weights are written and the optimizer is not
+        try:
+            save(2)  # dies when the weights are written and the optimizer is not
+        finally:
+            os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     leftover = run / f".partial-{child}-stage1-step2-tokens2M"
     assert (leftover / "model.safetensors").exists()

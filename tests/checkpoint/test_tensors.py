@@ -55,6 +55,12 @@ def test_one_file_is_what_the_library_reads(tmp_path: Path) -> None:
     assert_equal(dict(open_weights(tmp_path)), TENSORS)
 
 
+def test_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
+    write_weights(tmp_path, TENSORS, dtype=torch.float32, max_shard_bytes=30)
+    (tmp_path / "any").touch()
+    assert {path.stat().st_mode for path in tmp_path.iterdir()} == {(tmp_path / "any").stat().st_mode}
+
+
 def test_shards_hold_no_more_than_allowed_and_the_index_names_them(tmp_path: Path) -> None:
     write_weights(tmp_path, TENSORS, dtype=torch.float32, max_shard_bytes=30)
     index = json.loads((tmp_path / INDEX_FILE).read_text())

@@ -1,0 +1,148 @@
+"""Stopping anywhere and going on gives the same bits as never having stopped; what is saved is what was asked for."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.metrics import read_metrics
+from olmo2.data.batch import Batch
+from olmo2.loss.language_model import LossSums
+from olmo2.model.transformer import Transformer
+from olmo2.train import loop
+from olmo2.train.assemble import assemble
+from olmo2.train.loop import next_token_loss
+from olmo2.train.pretrain import PretrainRecipe, pretrain
+from tests.train.conftest import pretrain_recipe
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint / "model.safetensors") | load_file(checkpoint / "trainer" / "optimizer.safetensors")
+
+
+def assert_bit_identical(left: Path, right: Path) -> None:
+    first, second = weights(left), weights(right)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    states = [json.loads((folder / "trainer" / "state.json").read_text()) for folder in (left, right)]
+    assert states[0] == states[1]
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the process receive a termination signal during a step."""
+    real = loop.train_step
+    count = 0
+
+    def counting(*arguments: Any, **settings: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "train_step", counting)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_stopped_and_resumed_equals_uninterrupted(corpus: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    whole = pretrain(pretrain_recipe(corpus, "whole"))
+    with monkeypatch.context() as patched:
+        stop_at(step, patched)
+        with pytest.raises(RunError, match=rf"stopped after step {step}; .* is saved: go on with --resume"):
+            pretrain(pretrain_recipe(corpus, "stopped"))
+    resumed = pretrain(pretrain_recipe(corpus, "stopped", changes={"resume": True}))
+    assert_bit_identical(whole, resumed)
+    names = ("step", "loss_nats", "grad_norm", "lr", "heldout_loss_nats")
+    rows = [[{name: row.get(name) for name in names} for row in read_metrics(corpus / run)] for run in ("whole", "stopped")]
+    assert rows[0] == rows[1] and len(rows[0]) == 6
+
+
+def test_killed_without_warning_goes_back_to_the_last_save(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    whole = pretrain(pretrain_recipe(corpus, "whole"))
+    real = loop.train_step
+    count = 0
+
+    def dying(*arguments: Any, **settings: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 6:
+            raise SystemExit("killed")
+        return real(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", dying)
+        with pytest.raises(SystemExit):
+            pretrain(pretrain_recipe(corpus, "killed", changes=keep))
+    assert [path.name for path in (corpus / "killed").glob("stage1-*")] == ["stage1-step4-tokens1M"]
+    resumed = pretrain(pretrain_recipe(corpus, "killed", changes=keep | {"resume": True}))
+    first, second = weights(whole), weights(resumed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_permanent_checkpoints_stay_and_ephemeral_ones_go(corpus: Path) -> None:
+    pretrain(pretrain_recipe(corpus, changes={"keep": {"save_every_steps": 3, "ephemeral_every_steps": 1}}))
+    assert sorted(path.name for path in (corpus / "run").glob("stage1-*")) == [
+        "stage1-step3-tokens1M", "stage1-step6-tokens1M"]
+
+
+def test_a_finished_run_has_nothing_left_to_do(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = pretrain(pretrain_recipe(corpus))
+    again = pretrain(pretrain_recipe(corpus, changes={"resume": True}))
+    assert again == first and "is complete: 6 steps" in capsys.readouterr().out
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = pretrain_recipe(corpus)
+    job = assemble(recipe, lambda: fresh(recipe), recipe.data.windows)
+    good = next_token_loss(0.0)
+    calls = 0
+
+    def sometimes_broken(model: Transformer, batch: Batch) -> LossSums:
+        nonlocal calls
+        calls += 1
+        sums = good(model, batch)
+        return LossSums(sums.total * float("nan"), sums.cross_entropy * float("nan")) if calls == 3 else sums
+
+    checkpoint = loop.train(job, sometimes_broken)
+    assert "step 2 left out: loss nan" in capsys.readouterr().out
+    assert all(tensor.isfinite().all() for tensor in weights(checkpoint).values())
+    assert [row["is_skipped"] for row in read_metrics(corpus / "run")] == [False, True, False, False, False, False]
+
+
+def fresh(recipe: PretrainRecipe) -> Any:
+    from olmo2.model.init import initialise
+    from olmo2.tokenizer.tokenizer import load_tokenizer
+    from olmo2.train.assemble import Start
+
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    model = Transformer(recipe.model.config(tokenizer.vocab_size))
+    initialise(model, recipe.run.seed)
+    return Start(model, tokenizer)
+
+
+def test_the_loss_falls(corpus: Path) -> None:
+    pretrain(pretrain_recipe(corpus, total_tokens=40 * 256))
+    rows = read_metrics(corpus / "run")
+    assert rows[-1]["loss_nats"] < 0.7 * rows[0]["loss_nats"]
+    assert rows[-1]["heldout_bits_per_byte"] > 0
+
+
+def test_learning_rate_of_the_first_and_last_step(corpus: Path) -> None:
+    pretrain(pretrain_recipe(corpus, changes={"schedule": {"warmup_tokens": 512, "decay": "linear", "final_lr_ratio": 0}}))
+    rates = [row["lr"] for row in read_metrics(corpus / "run")]
+    assert rates == pytest.approx([0.005, 0.01, 0.0075, 0.005, 0.0025, 0.0])
+
+
+def test_a_run_is_never_overwritten(corpus: Path) -> None:
+    checkpoint = pretrain(pretrain_recipe(corpus))
+    before = weights(checkpoint)
+    with pytest.raises(UsageError, match=r"run\.folder: .*run already holds a run; add --resume"):
+        pretrain(pretrain_recipe(corpus))
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(checkpoint).items())

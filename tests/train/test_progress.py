@@ -1,0 +1,25 @@
+"""Outside a terminal a run prints lines that say how far it is."""
+
+import pytest
+
+from olmo2.train import progress
+from olmo2.train.progress import TrainProgress
+
+VALUES = {"loss_nats": 2.5, "throughput_tokens_per_second": 1234.0, "matmul_peak_ratio": 0.25, "memory_gigabytes": 1.5}
+
+
+def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainProgress("stage1", first_step=1, total_steps=2) as bar:
+        bar.update(1, VALUES)
+        bar.update(2, VALUES)
+        bar.say("held-out loss 2.000")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("stage1  step 2/2 · loss 2.500 · 1,234 tokens/s · 25% of peak · 1.5 GB · 0 s left")
+    assert lines[1] == "held-out loss 2.000"
+
+
+def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
+    with TrainProgress("stage1", first_step=5, total_steps=9) as bar:
+        bar.update(5, VALUES)
+    assert "step 5/9" in capsys.readouterr().out
