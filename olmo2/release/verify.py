@@ -46,7 +46,7 @@ class VerifyRecipe(Recipe):
 
     folder: CliPositionalArg[str]
     """model folder, checkpoint or hub name to look at"""
-    tolerance: float = Field(default=1e-5, gt=0)
+    tolerance: float = Field(default=1e-4, gt=0)
     """largest allowed difference between two logits"""
     prompt: str | None = Field(default=None, min_length=1)
     """text whose logits to compare; null = a few texts that come with this program"""

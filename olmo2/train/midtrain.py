@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from pydantic import Field
 
 from olmo2.base.files import require_folder
@@ -25,7 +26,7 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
 
     def start() -> Start:
         folder = find_model_folder(require_folder(recipe.load_path, "load_path"))
-        model, tokenizer = load_model(folder)
+        model, tokenizer = load_model(folder, dtype=torch.float32)
         tensors, _ = load_trainer_state(folder)
         return Start(model, tokenizer, str(folder), tensors)
 

@@ -1,0 +1,78 @@
+"""The command line's verbs and the shipped recipes: each verb is the file of its name, each recipe fits its verb."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from olmo2.base.config import Recipe, make_recipe, nested_model, read_yaml
+from olmo2.cli import VERBS, run
+from tests.house.tree import PACKAGE, RECIPES, ROOT
+
+WITHOUT_RECIPE = {"show"}  # takes the recipe of any verb
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    """The recipe class of a verb."""
+    found = getattr(importlib.import_module(VERBS[name].module), VERBS[name].recipe_name)
+    assert issubclass(found, Recipe)
+    return found
+
+
+def undescribed(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the settings of a recipe that --help could say nothing about."""
+    for name, field in model.model_fields.items():
+        part = nested_model(field.annotation)
+        if part is not None:
+            yield from undescribed(part, f"{prefix}{name}.")
+        elif not field.description:
+            yield prefix + name
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_is_the_file_of_its_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    verb = VERBS[name]
+    plain = name.replace("-", "_")
+    assert verb.module.split(".")[-1].rstrip("_") == verb.function_name.rstrip("_") == plain
+    function = getattr(importlib.import_module(verb.module), verb.function_name)
+    assert (ROOT / Path(*verb.module.split("."))).with_suffix(".py").is_file()
+    if name not in WITHOUT_RECIPE:
+        assert verb.recipe_name == "".join(part.capitalize() for part in name.split("-")) + "Recipe"
+        assert list(inspect.signature(function).parameters) == ["recipe"]
+        assert list(undescribed(recipe_class(name))) == []
+    try:
+        status = run([name, "--help"])
+    except SystemExit as finished:
+        status = int(finished.code or 0)
+    assert status == 0
+    assert f"olmo2 {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(PACKAGE / "recipes")))
+def test_a_recipe_fits_its_verb(path: Path) -> None:
+    values = read_yaml(path)
+    assert values.get("verb") in VERBS, "a recipe names its verb"
+    make_recipe(recipe_class(values["verb"]), values, str(path))
+    assert path.read_text(encoding="utf-8").startswith("# "), "a recipe says in its first line what it is for"
+
+
+def test_recipes_are_numbered_in_the_order_of_a_life() -> None:
+    for folder in {path.parent for path in RECIPES if path.parent.name != "mixes"}:
+        numbers = sorted(path.name.split("-")[0] for path in folder.glob("*.yaml"))
+        assert all(number.isdigit() for number in numbers), folder.name
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_imports_nothing_heavy(option: str) -> None:
+    code = (
+        "import sys; from olmo2.cli import run; run(sys.argv[1:]);"
+        "print(*{'torch', 'numpy', 'pydantic', 'tokenizers'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout
+    assert done.stderr.split() == []
