@@ -1,6 +1,7 @@
 """The name of a checkpoint, which is also the revision under which it is published.
 
-    {stage}-step{S}-tokens{K}B      K = tokens seen, in billions rounded up; below a billion in millions, K M
+    {stage}-step{S}-tokens{K}B      K = tokens seen, in billions rounded up
+    {stage}-step{S}-tokens{K}M      in millions, in a run that is shorter than a billion tokens as a whole
 
 Source   OLMo-core src/examples/huggingface/upload_checkpoint_to_hf.py. The published stage-2 revisions of the 7B and
          13B models carry the nominal 50B, 100B and 300B where this rule says one more; they are read all the same.
@@ -13,10 +14,10 @@ STAGE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NAME_PATTERN = re.compile(rf"(?P<stage>{STAGE_PATTERN.pattern})-step(?P<step>\d+)-tokens\d+[BM]")
 
 
-def checkpoint_name(stage: str, step: int, tokens: int) -> str:
-    """Return the name of the checkpoint after optimizer step `step`, when `tokens` had been seen in the stage."""
+def checkpoint_name(stage: str, step: int, tokens: int, *, total_tokens: int) -> str:
+    """Return the name of the checkpoint after optimizer step `step`, with `tokens` of the stage's `total_tokens` seen."""
     assert STAGE_PATTERN.fullmatch(stage), stage
-    unit, letter = (BILLION, "B") if tokens >= BILLION else (MILLION, "M")
+    unit, letter = (BILLION, "B") if total_tokens >= BILLION else (MILLION, "M")
     return f"{stage}-step{step}-tokens{max(1, -(-tokens // unit))}{letter}"
 
 

@@ -1,9 +1,10 @@
 """Arithmetic that a very small model can learn and anyone can check: worked sums, and small problems told in words.
 
 A problem is a chain of steps `left operator right = result` in which every number is from 1 to `largest_number`; with
-dolma2's way of cutting text, a number below 1000 is one piece. A tenth of all steps, and of all chains, is held out by
-a hash of its numbers: nothing made for training works out one of these, whatever the seed, the setting or the words
-around it, and every held-out problem needs at least one. 7 + 5 and 5 + 7 count as the same.
+dolma2's way of cutting text, a number below 1000 is one piece. A tenth of all chains is held out by a hash of their
+numbers and operators: whatever the seed, the setting or the words around it, no problem made for training asks for
+one of these (7 + 5 and 5 + 7 count as the same). The single sums themselves are all worked in the arithmetic
+documents, as they are in school; what is checked is reading a new problem, setting it up, and chaining its steps.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from olmo2.corpus.document import Document
 
 HELD_OUT_RATIO = 0.1
 LINES_OF_A_DOCUMENT = 12
+OPERATORS = "++--*"  # products of numbers this small are few
 WORDS = {"+": "plus", "-": "minus", "*": "times"}
 NAMES = (
     "Anna",
@@ -75,8 +77,8 @@ TURNS = {
 }
 ENDINGS = ("How many {things} does {name} have now?", "How many {things} does {name} have in the end?")
 COMPARISONS = {
-    "+": "{name} has {left_things} and {other} has {right}. How many {things} do they have together?",
-    "-": "{name} has {left_things} and {other} has {right}. How many more {things} does {name} have?",
+    "+": ("{name} has {left_things} and {other} has {right}.", "How many {things} do they have together?"),
+    "-": ("{name} has {left_things} and {other} has {right}.", "How many more {things} does {name} have?"),
 }
 ORDERS = ("What is {sum}?", "Work out {sum}.", "How much is {sum}?", "{sum} = ?")
 
@@ -149,22 +151,17 @@ def arithmetic_documents(settings: ProblemSettings, num_documents: int, seed: in
     """Yield texts of worked sums, differences and products, and of plain counting, in several forms."""
     draw = random.Random(stream_seed(seed, "arithmetic"))
     for number in range(num_documents):
-        text = draw.choice((count_up, listed, listed, table, explained, repeated, repeated))(draw, settings.largest_number)
+        text = draw.choice((count_up, listed, listed, table, explained, repeated, told))(draw, settings.largest_number)
         yield Document(f"arithmetic/{seed}/{number}", text, "arithmetic", f"seed {seed}")
 
 
 def is_held_out(steps: Sequence[Step]) -> bool:
-    """Whether any of the steps, or the whole chain, is kept from training."""
-    return hash_ratio(steps) < HELD_OUT_RATIO or any(hash_ratio([step]) < HELD_OUT_RATIO for step in steps)
-
-
-def hash_ratio(steps: Sequence[Step]) -> float:
-    """Return a number from 0 to 1 that depends on nothing but what is computed."""
+    """Whether a chain is kept from the problems of training: by a hash of nothing but what is computed."""
     first = steps[0]
     if first.operator != "-" and first.right < first.left:
         first = Step(first.right, first.operator, first.left)
-    key = expression([first, *steps[1:]])
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    digest = hashlib.sha256(expression([first, *steps[1:]]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < HELD_OUT_RATIO * 2**64
 
 
 def expression(steps: Sequence[Step]) -> str:
@@ -185,7 +182,7 @@ def draw_chain(draw: random.Random, settings: ProblemSettings, *, held_out: bool
     """Draw the steps of one problem, from training's share of them or from the held-out one."""
     largest = settings.largest_number
     while True:
-        steps = [draw_step(draw, largest, draw.choice("++--*"))]
+        steps = [draw_step(draw, largest, draw.choice(OPERATORS))]
         for _ in range(draw.randrange(settings.max_steps)):
             left = steps[-1].result
             operator = "+" if left == 1 or (left < largest and draw.random() < 0.5) else "-"
@@ -194,38 +191,44 @@ def draw_chain(draw: random.Random, settings: ProblemSettings, *, held_out: bool
             return tuple(steps)
 
 
-def training_step(draw: random.Random, largest: int) -> Step:
-    """Draw one operation of training's share."""
-    return draw_chain(draw, ProblemSettings(largest_number=largest, max_steps=1), held_out=False)[0]
-
-
 def tell(draw: random.Random, steps: tuple[Step, ...]) -> Problem:
-    """Put a chain of steps into words: half of them as a story, the others as they are."""
-    first, name, other = steps[0], *draw.sample(NAMES, 2)
-    things = draw.choice(THINGS)
+    """Put a chain of steps into words: seven of ten as a story, the others as they are."""
     if draw.random() < 0.3:
-        parts = [draw.choice(ORDERS)]
-    elif len(steps) == 1 and first.operator in COMPARISONS and draw.random() < 0.3:
-        parts = [COMPARISONS[first.operator]]
+        question = draw.choice(ORDERS).format(sum=expression(steps))
     else:
-        parts = [draw.choice(OPENINGS[first.operator]), *(draw.choice(TURNS[step.operator]) for step in steps[1:])]
-        parts.append(draw.choice(ENDINGS))
-    question = " ".join(
-        part.format(
+        question = " ".join(story(draw, steps))
+    answer = str(steps[-1].result)
+    return Problem(question, f"{worked(steps)} The answer is {answer}.", answer, steps)
+
+
+def story(draw: random.Random, steps: tuple[Step, ...]) -> tuple[str, str]:
+    """Return a story in which a chain of steps happens, and the question for its end."""
+    name, other = draw.sample(NAMES, 2)
+    things, containers = draw.choice(THINGS), draw.choice(CONTAINERS)
+    first = steps[0].operator
+    if len(steps) == 1 and first in COMPARISONS and draw.random() < 0.3:
+        sentences, question = [COMPARISONS[first][0]], COMPARISONS[first][1]
+    else:
+        sentences = [draw.choice(OPENINGS[first]), *(draw.choice(TURNS[step.operator]) for step in steps[1:])]
+        question = draw.choice(ENDINGS)
+    told = [
+        sentence.format(
             name=name,
             other=other,
-            things=things,
-            containers=draw.choice(CONTAINERS),
+            containers=containers,
             left=step.left,
             right=step.right,
             left_things=counted(step.left, things),
             right_things=counted(step.right, things),
-            sum=expression(steps),
         )
-        for part, step in zip(parts, [*steps, first], strict=False)
-    )
-    answer = str(steps[-1].result)
-    return Problem(question, " ".join(f"{step}." for step in steps) + f" The answer is {answer}.", answer, steps)
+        for sentence, step in zip(sentences, steps, strict=True)
+    ]
+    return " ".join(told), question.format(name=name, things=things)
+
+
+def worked(steps: Sequence[Step]) -> str:
+    """Return every step as a sentence: ``7 + 5 = 12. 12 - 3 = 9.``"""
+    return " ".join(f"{step}." for step in steps)
 
 
 def counted(number: int, things: str) -> str:
@@ -244,29 +247,23 @@ def count_up(draw: random.Random, largest: int) -> str:
 
 def listed(draw: random.Random, largest: int) -> str:
     """List operations, drawn at random, in signs or in words."""
-    steps = [training_step(draw, largest) for _ in range(LINES_OF_A_DOCUMENT)]
+    steps = [draw_step(draw, largest, draw.choice(OPERATORS)) for _ in range(LINES_OF_A_DOCUMENT)]
     if draw.random() < 0.5:
         return "".join(f"{step}\n" for step in steps)
     return "".join(f"{step.left} {WORDS[step.operator]} {step.right} is {step.result}.\n" for step in steps)
 
 
 def table(draw: random.Random, largest: int) -> str:
-    """List one operation with a fixed right-hand number in order, without what is held out."""
+    """List one operation with a fixed right-hand number in order."""
     operator, right = draw.choice("+-*"), draw.randint(2, max(2, largest // 4))
     steps = [Step(left, operator, right) for left in range(2, largest + 1)]
-    shown = [step for step in steps if 1 <= step.result <= largest and not is_held_out([step])]
-    return "".join(f"{step}\n" for step in shown)
+    return "".join(f"{step}\n" for step in steps if 1 <= step.result <= largest)
 
 
 def explained(draw: random.Random, largest: int) -> str:
-    """Undo sums by differences, without what is held out."""
-    lines: list[str] = []
-    while len(lines) < LINES_OF_A_DOCUMENT:
-        step = draw_step(draw, largest, "+")
-        inverse = Step(step.result, "-", step.right)
-        if not is_held_out([step]) and not is_held_out([inverse]):
-            lines.append(f"{inverse}, because {step}.\n")
-    return "".join(lines)
+    """Undo sums by differences."""
+    sums = [draw_step(draw, largest, "+") for _ in range(LINES_OF_A_DOCUMENT)]
+    return "".join(f"{Step(step.result, '-', step.right)}, because {step}.\n" for step in sums)
 
 
 def repeated(draw: random.Random, largest: int) -> str:
@@ -275,3 +272,10 @@ def repeated(draw: random.Random, largest: int) -> str:
     lines = [f"{name} has {counted(draw.randint(1, largest), draw.choice(THINGS))}.\n" for name in chosen]
     again = draw.sample(lines, len(lines))
     return "".join([*lines, "Again:\n", *again])
+
+
+def told(draw: random.Random, largest: int) -> str:
+    """Tell stories and work out what happens in them; they are of training's share."""
+    settings = ProblemSettings(largest_number=largest)
+    chains = [draw_chain(draw, settings, held_out=False) for _ in range(LINES_OF_A_DOCUMENT // 3)]
+    return "".join(f"{story(draw, steps)[0]} {worked(steps)}\n" for steps in chains)

@@ -15,6 +15,7 @@ from olmo2.base.metrics import TrackSettings
 from olmo2.checkpoint.folder import load_model
 from olmo2.checkpoint.keep import KeepSettings, latest_checkpoint
 from olmo2.checkpoint.load import load_trainer_state
+from olmo2.checkpoint.names import checkpoint_name
 from olmo2.data.batch import Sequences
 from olmo2.data.loader import Loader
 from olmo2.data.token_files import open_tokens
@@ -126,6 +127,17 @@ class Job:
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.recipe.run.folder)
+
+    @property
+    def total_tokens(self) -> int:
+        """Length of the stage in tokens, padding included."""
+        return self.total_steps * self.recipe.run.global_batch_tokens
+
+    def checkpoint_folder(self, step: int) -> Path:
+        """Where the checkpoint of a step is saved."""
+        run = self.recipe.run
+        tokens = step * run.global_batch_tokens
+        return self.folder / checkpoint_name(run.stage, step, tokens, total_tokens=self.total_tokens)
 
 
 def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Callable[[Tokenizer], Sequences]) -> Job:

@@ -11,7 +11,6 @@ from olmo2.base.config import recipe_text
 from olmo2.base.errors import RunError
 from olmo2.base.metrics import MetricsLog
 from olmo2.checkpoint.keep import drop_ephemeral
-from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.save import save_checkpoint
 from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums, language_model_loss
@@ -35,7 +34,7 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     loss_of = loss_of or next_token_loss(recipe.loss.z_loss_weight)
     if job.first_step > job.total_steps:
         print(f"{job.folder} is complete: {job.total_steps} steps")
-        return job.folder / checkpoint_name(run.stage, job.total_steps, job.total_steps * run.global_batch_tokens)
+        return job.checkpoint_folder(job.total_steps)
 
     dtype = model.model.compute_dtype or model.lm_head.weight.dtype
     speed = Throughput(
@@ -44,13 +43,12 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     log = MetricsLog(
         job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json")
     )
-    total_tokens = job.total_steps * run.global_batch_tokens
     batches = job.loader.batches(job.first_step)
     with TrainProgress(run.stage, job.first_step, job.total_steps) as progress, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
             speed.start_step()
             tokens = step * run.global_batch_tokens
-            lr = learning_rate(recipe.schedule, recipe.optim.peak_lr, tokens, total_tokens)
+            lr = learning_rate(recipe.schedule, recipe.optim.peak_lr, tokens, job.total_tokens)
             metrics = train_step(
                 model,
                 job.optimizer,
@@ -93,7 +91,7 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
 def save(job: Job, step: int, *, is_ephemeral: bool) -> Path:
     """Save the whole state after `step`, then drop the ephemeral checkpoints that this one replaces."""
     tokens = step * job.recipe.run.global_batch_tokens
-    folder = job.folder / checkpoint_name(job.recipe.run.stage, step, tokens)
+    folder = job.checkpoint_folder(step)
     state: dict[str, Any] = job.state | {
         "step": step,
         "tokens": tokens,

@@ -26,7 +26,7 @@ def save(run: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Save:
     """Save the tiny model after a step of the run."""
 
     def save_step(step: int, *, stage: str = "stage1", **state: Any) -> Path:
-        folder = run / checkpoint_name(stage, step, step * 1_000_000)
+        folder = run / checkpoint_name(stage, step, step * 1_000_000, total_tokens=0)
         save_checkpoint(
             folder,
             tiny_model,

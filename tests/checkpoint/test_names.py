@@ -8,6 +8,7 @@ PUBLISHED = [  # tokens of one step, revision
     (512 * 4096, "stage1-step140000-tokens294B"),
     (512 * 4096, "stage1-step1000000-tokens2098B"),
     (512 * 4096, "stage1-step1907359-tokens4001B"),
+    (1024 * 4096, "stage1-step150-tokens1B"),
     (1024 * 4096, "stage1-step928646-tokens3896B"),
     (2048 * 4096, "stage1-step102500-tokens860B"),
     (2048 * 4096, "stage1-step596057-tokens5001B"),
@@ -16,8 +17,7 @@ PUBLISHED = [  # tokens of one step, revision
     (2048 * 4096, "stage2-ingredient1-step11921-tokens101B"),
     (2048 * 4096, "stage2-ingredient3-step35763-tokens301B"),
 ]
-OTHERWISE = [  # published by another rule: the nominal number of tokens, or billions where it is not one yet
-    (1024 * 4096, "stage1-step150-tokens1B", "stage1-step150-tokens630M"),
+OTHERWISE = [  # published by another rule: the nominal number of tokens
     (1024 * 4096, "stage2-ingredient1-step11931-tokens50B", "stage2-ingredient1-step11931-tokens51B"),
     (2048 * 4096, "stage2-ingredient2-step11931-tokens100B", "stage2-ingredient2-step11931-tokens101B"),
     (2048 * 4096, "stage2-ingredient4-step35773-tokens300B", "stage2-ingredient4-step35773-tokens301B"),
@@ -32,14 +32,14 @@ def stage_and_step(name: str) -> tuple[str, int]:
 @pytest.mark.parametrize(("step_tokens", "name"), PUBLISHED)
 def test_names_are_the_published_revisions(step_tokens: int, name: str) -> None:
     stage, step = stage_and_step(name)
-    assert checkpoint_name(stage, step, step * step_tokens) == name
+    assert checkpoint_name(stage, step, step * step_tokens, total_tokens=10**12) == name
     assert parse_checkpoint_name(name) == (stage, step)
 
 
 @pytest.mark.parametrize(("step_tokens", "published", "by_rule"), OTHERWISE)
 def test_revisions_named_otherwise_are_read_too(step_tokens: int, published: str, by_rule: str) -> None:
     stage, step = stage_and_step(published)
-    assert checkpoint_name(stage, step, step * step_tokens) == by_rule
+    assert checkpoint_name(stage, step, step * step_tokens, total_tokens=10**12) == by_rule
     assert parse_checkpoint_name(published) == (stage, step)
 
 
@@ -52,13 +52,23 @@ def test_revisions_named_otherwise_are_read_too(step_tokens: int, published: str
         (1_000_001, "2M"),
         (998_000_001, "999M"),
         (999_999_999, "1000M"),
+    ],
+)
+def test_small_runs_count_millions_rounded_up(tokens: int, end: str) -> None:
+    assert checkpoint_name("sft", 7, tokens, total_tokens=999_999_999) == f"sft-step7-tokens{end}"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "end"),
+    [
+        (1, "1B"),
         (1_000_000_000, "1B"),
         (1_000_000_001, "2B"),
         (9_007_199_254_740_993_000_000_001, "9007199254740994B"),  # beyond what a float can tell apart
     ],
 )
-def test_small_runs_count_millions_rounded_up(tokens: int, end: str) -> None:
-    assert checkpoint_name("sft", 7, tokens) == f"sft-step7-tokens{end}"
+def test_large_runs_count_billions_rounded_up(tokens: int, end: str) -> None:
+    assert checkpoint_name("sft", 7, tokens, total_tokens=1_000_000_000) == f"sft-step7-tokens{end}"
 
 
 @pytest.mark.parametrize(
