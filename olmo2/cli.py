@@ -106,7 +106,9 @@ def run_verb(name: str, arguments: list[str]) -> None:
         import difflib
 
         close = difflib.get_close_matches(name, VERBS, n=1)
-        raise UsageError(f"there is no verb {name!r}" + (f"; did you mean {close[0]}?" if close else "; see olmo2 --help"))
+        raise UsageError(
+            f"there is no verb {name!r}" + (f"; did you mean {close[0]}?" if close else "; see olmo2 --help")
+        )
     if name == "show":
         from olmo2.show import show
 

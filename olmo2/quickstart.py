@@ -9,6 +9,7 @@ was stopped goes on where it was.
 import importlib.util
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ SHIPPED_FOLDER = "runs/quickstart"  # the folder that the recipes name
 INGREDIENT_SEEDS = {1: 42, 2: 42069, 3: 666}  # data order of the three stage-2 runs of OLMo 2 7B
 Row = dict[str, Any]  # one line of the table: stage, folder, tokens, seconds, bits_per_byte, accuracy
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+AnyStage = TypeVar("AnyStage", bound=TrainRecipe)
 
 
 class QuickstartRecipe(Recipe):
@@ -58,13 +60,13 @@ def quickstart(recipe: QuickstartRecipe) -> None:
     life.say("Tokenizer and token files")
     life.once("tokenizer", lambda _: train_tokenizer(life.recipe(TrainTokenizerRecipe, "1-train-tokenizer")))
     for name in ("stage1", "stage2", "heldout"):
-        life.once(f"tokens/{name}", lambda _, name=name: tokenize(life.tokenize_recipe(name)))
+        life.once(f"tokens/{name}", partial(life.tokenize, name))
 
     life.say("Stage 1: pretraining")
     life.stage("stage1", lambda: pretrain(life.train_recipe(PretrainRecipe, "3-pretrain")))
     for number, seed in INGREDIENT_SEEDS.items():
         life.say(f"Stage 2: mid-training, ingredient {number} of {len(INGREDIENT_SEEDS)}")
-        life.stage(f"stage2-ingredient{number}", lambda n=number, s=seed: midtrain(life.ingredient_recipe(n, s)))
+        life.stage(f"stage2-ingredient{number}", partial(life.midtrain, number, seed))
     life.say("Soup: the average of the three")
     life.stage("soup", lambda: life.once("soup", lambda _: soup(life.recipe(SoupRecipe, "5-soup"))))
     life.say("Instruction tuning")
@@ -123,7 +125,9 @@ class Life:
         seconds = time.perf_counter() - started
         state = checkpoint / "trainer" / "state.json"
         scores = score_stage(
-            checkpoint, heldout=self.path("tokens/heldout"), problems=self.path("documents/problems.jsonl"),
+            checkpoint,
+            heldout=self.path("tokens/heldout"),
+            problems=self.path("documents/problems.jsonl"),
             is_chat=is_chat,
         )
         row: Row = {
@@ -134,8 +138,10 @@ class Life:
             "bits_per_byte": round(scores.bits_per_byte, 4),
             "accuracy": round(scores.accuracy_ratio, 4),
         }
-        print(f"{name}: {row['bits_per_byte']:.3f} bits per byte of held-out text, "
-              f"{row['accuracy']:.1%} of held-out problems right, {seconds:.0f} s\n{scores.example}")
+        print(
+            f"{name}: {row['bits_per_byte']:.3f} bits per byte of held-out text, "
+            f"{row['accuracy']:.1%} of held-out problems right, {seconds:.0f} s\n{scores.example}"
+        )
         self.rows.append(row)
         write_json(self.path("stages.json"), self.rows)
 
@@ -144,12 +150,12 @@ class Life:
         values = moved(read_yaml(f"tiny/{name}.yaml"), SHIPPED_FOLDER, str(self.folder))
         return make_recipe(recipe_class, values | changes, f"tiny/{name}.yaml")
 
-    def tokenize_recipe(self, name: str) -> TokenizeRecipe:
-        """Return the recipe that makes the token folder of a stage."""
+    def tokenize(self, name: str, folder: Path) -> None:
+        """Make the token folder of a stage."""
         documents = [str(self.path(f"documents/{name}"))]
-        return self.recipe(TokenizeRecipe, "2-tokenize", documents=documents, output=str(self.path(f"tokens/{name}")))
+        tokenize(self.recipe(TokenizeRecipe, "2-tokenize", documents=documents, output=str(folder)))
 
-    def train_recipe(self, recipe_class: type[AnyRecipe], name: str, **run: Any) -> AnyRecipe:
+    def train_recipe(self, recipe_class: type[AnyStage], name: str, **run: Any) -> AnyStage:
         """Return a training recipe, shortened to the share asked for, with `run` settings changed."""
         values = moved(read_yaml(f"tiny/{name}.yaml"), SHIPPED_FOLDER, str(self.folder))
         settings = values["run"] | run
@@ -161,10 +167,11 @@ class Life:
         is_begun = Path(settings["folder"]).exists()
         return make_recipe(recipe_class, values | {"run": settings, "resume": is_begun}, f"tiny/{name}.yaml")
 
-    def ingredient_recipe(self, number: int, seed: int) -> MidtrainRecipe:
-        """Return the stage-2 recipe of one ingredient."""
+    def midtrain(self, number: int, seed: int) -> Path:
+        """Run stage 2 of one ingredient."""
         name = f"stage2-ingredient{number}"
-        return self.train_recipe(MidtrainRecipe, "4-midtrain", folder=str(self.path(name)), stage=name, seed=seed)
+        recipe = self.train_recipe(MidtrainRecipe, "4-midtrain", folder=str(self.path(name)), stage=name, seed=seed)
+        return midtrain(recipe)
 
     def finish(self) -> None:
         """Write and print the table, draw the losses, check the soup, and say what to do next."""
@@ -208,8 +215,13 @@ COLUMNS = ("stage", "tokens", "time", "held-out bits per byte", "problems right"
 
 def cells(row: Row) -> tuple[str, ...]:
     """Return one row of the table as text."""
-    return (row["stage"], f"{row['tokens']:,}", f"{row['seconds']:.0f} s", f"{row['bits_per_byte']:.3f}",
-            f"{row['accuracy']:.1%}")
+    return (
+        row["stage"],
+        f"{row['tokens']:,}",
+        f"{row['seconds']:.0f} s",
+        f"{row['bits_per_byte']:.3f}",
+        f"{row['accuracy']:.1%}",
+    )
 
 
 def markdown_table(rows: list[Row]) -> str:

@@ -58,7 +58,9 @@ class Recipe(BaseSettings):
     """the verb that the recipe is for"""
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **others: Any) -> tuple[Any, ...]:
+    def settings_customise_sources(
+        cls, settings_cls: Any, init_settings: Any, env_settings: Any, dotenv_settings: Any, file_secret_settings: Any
+    ) -> tuple[Any, ...]:
         """Read the values given and nothing else: no environment variable may leak into a run."""
         return (init_settings,)
 
@@ -147,8 +149,11 @@ RecipeLoader.yaml_implicit_resolvers = {
 }
 RecipeLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*(?:\.[eE]|[eE]|\.)[-+]?[0-9]*"
-               r"|\.inf|\.nan)\Z", re.IGNORECASE),
+    re.compile(
+        r"[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*(?:\.[eE]|[eE]|\.)[-+]?[0-9]*"
+        r"|\.inf|\.nan)\Z",
+        re.IGNORECASE,
+    ),
     list("-+.0123456789"),
 )
 

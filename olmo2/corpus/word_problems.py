@@ -151,7 +151,7 @@ def arithmetic_documents(settings: ProblemSettings, num_documents: int, seed: in
     """Yield texts of worked sums, differences and products, and of plain counting, in several forms."""
     draw = random.Random(stream_seed(seed, "arithmetic"))
     for number in range(num_documents):
-        text = draw.choice((count_up, listed, listed, table, explained, repeated, told))(draw, settings.largest_number)
+        text = draw.choice(KINDS)(draw, settings)
         yield Document(f"arithmetic/{seed}/{number}", text, "arithmetic", f"seed {seed}")
 
 
@@ -236,46 +236,51 @@ def counted(number: int, things: str) -> str:
     return f"{number} {things.removesuffix('s') if number == 1 else things}"
 
 
-def count_up(draw: random.Random, largest: int) -> str:
+def count_up(draw: random.Random, settings: ProblemSettings) -> str:
     """Count from one number to another, up or down."""
-    first, last = sorted(draw.sample(range(1, largest + 1), 2))
+    first, last = sorted(draw.sample(range(1, settings.largest_number + 1), 2))
     numbers = list(range(first, last + 1))
     if draw.random() < 0.5:
         numbers.reverse()
     return f"Count from {numbers[0]} to {numbers[-1]}: {', '.join(map(str, numbers))}.\n"
 
 
-def listed(draw: random.Random, largest: int) -> str:
+def listed(draw: random.Random, settings: ProblemSettings) -> str:
     """List operations, drawn at random, in signs or in words."""
-    steps = [draw_step(draw, largest, draw.choice(OPERATORS)) for _ in range(LINES_OF_A_DOCUMENT)]
+    steps = [draw_step(draw, settings.largest_number, draw.choice(OPERATORS)) for _ in range(LINES_OF_A_DOCUMENT)]
     if draw.random() < 0.5:
         return "".join(f"{step}\n" for step in steps)
     return "".join(f"{step.left} {WORDS[step.operator]} {step.right} is {step.result}.\n" for step in steps)
 
 
-def table(draw: random.Random, largest: int) -> str:
+def table(draw: random.Random, settings: ProblemSettings) -> str:
     """List one operation with a fixed right-hand number in order."""
+    largest = settings.largest_number
     operator, right = draw.choice("+-*"), draw.randint(2, max(2, largest // 4))
     steps = [Step(left, operator, right) for left in range(2, largest + 1)]
     return "".join(f"{step}\n" for step in steps if 1 <= step.result <= largest)
 
 
-def explained(draw: random.Random, largest: int) -> str:
+def explained(draw: random.Random, settings: ProblemSettings) -> str:
     """Undo sums by differences."""
-    sums = [draw_step(draw, largest, "+") for _ in range(LINES_OF_A_DOCUMENT)]
+    sums = [draw_step(draw, settings.largest_number, "+") for _ in range(LINES_OF_A_DOCUMENT)]
     return "".join(f"{Step(step.result, '-', step.right)}, because {step}.\n" for step in sums)
 
 
-def repeated(draw: random.Random, largest: int) -> str:
+def repeated(draw: random.Random, settings: ProblemSettings) -> str:
     """Say names with numbers twice: what comes next stands above, which teaches a small model to look back."""
     chosen = draw.sample(NAMES, draw.randint(3, 6))
-    lines = [f"{name} has {counted(draw.randint(1, largest), draw.choice(THINGS))}.\n" for name in chosen]
+    lines = [
+        f"{name} has {counted(draw.randint(1, settings.largest_number), draw.choice(THINGS))}.\n" for name in chosen
+    ]
     again = draw.sample(lines, len(lines))
     return "".join([*lines, "Again:\n", *again])
 
 
-def told(draw: random.Random, largest: int) -> str:
+def told(draw: random.Random, settings: ProblemSettings) -> str:
     """Tell stories and work out what happens in them; they are of training's share."""
-    settings = ProblemSettings(largest_number=largest)
     chains = [draw_chain(draw, settings, held_out=False) for _ in range(LINES_OF_A_DOCUMENT // 3)]
     return "".join(f"{story(draw, steps)[0]} {worked(steps)}\n" for steps in chains)
+
+
+KINDS = (count_up, listed, listed, table, explained, repeated, told)

@@ -38,9 +38,7 @@ def score_stage(folder: Path, *, heldout: Path, problems: Path, is_chat: bool) -
     windows = Windows(
         open_tokens([str(heldout)], None), seq_len=SEQ_LEN, vocab_size=tokenizer.vocab_size, repetition_filter=False
     )
-    held_out = heldout_loss(
-        model, windows, tokenizer.token_bytes(), batch_sequences=16, max_tokens=MAX_HELDOUT_TOKENS
-    )
+    held_out = heldout_loss(model, windows, tokenizer.token_bytes(), batch_sequences=16, max_tokens=MAX_HELDOUT_TOKENS)
     rows: list[Any] = [row for _, row in read_json_lines(problems, "")]
     checked = check_answers(
         model,

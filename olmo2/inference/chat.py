@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+
 from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe

@@ -1,6 +1,7 @@
 """AdamW with OLMo 2's parameter groups, and its state as named tensors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -38,8 +39,9 @@ def build_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Ad
     """
     decayed = [parameter for name, parameter in model.named_parameters() if name != EMBEDDING]
     embedding = [parameter for name, parameter in model.named_parameters() if name == EMBEDDING]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": embedding, "weight_decay": 0.0}]
     return torch.optim.AdamW(
-        [{"params": decayed}, {"params": embedding, "weight_decay": 0.0}],
+        groups,
         lr=settings.peak_lr,
         betas=settings.betas,
         eps=settings.eps,

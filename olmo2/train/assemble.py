@@ -215,7 +215,9 @@ def run_to_resume(recipe: TrainRecipe) -> Path | None:
     print_changes(folder / RECIPE_FILE, recipe)
     checkpoint = latest_checkpoint(folder, recipe.run.stage)
     if checkpoint is None and any(path.name not in leftovers for path in folder.glob("*-step*")):
-        raise UsageError(f"run.folder: {folder} has checkpoints, but none of run.stage {recipe.run.stage!r} is complete")
+        raise UsageError(
+            f"run.folder: {folder} has checkpoints, but none of run.stage {recipe.run.stage!r} is complete"
+        )
     return checkpoint
 
 

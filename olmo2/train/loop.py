@@ -40,9 +40,7 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     speed = Throughput(
         train_flops_per_token(model.config, job.loader.sequences.seq_len), matmul_peak_flops(model.device, dtype)
     )
-    log = MetricsLog(
-        job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json")
-    )
+    log = MetricsLog(job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json"))
     batches = job.loader.batches(job.first_step)
     with TrainProgress(run.stage, job.first_step, job.total_steps) as progress, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
@@ -66,16 +64,24 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
             is_last = step == job.total_steps
             values: dict[str, float] = {}
             if is_last or step % run.log_every_steps == 0 or step == job.first_step or metrics.is_skipped:
-                values = {"tokens": tokens, "loss_nats": metrics.loss_nats, "grad_norm": metrics.grad_norm, "lr": lr,
-                          "target_tokens": metrics.target_tokens, "is_skipped": metrics.is_skipped} | speed.measure()
+                values = {
+                    "tokens": tokens,
+                    "loss_nats": metrics.loss_nats,
+                    "grad_norm": metrics.grad_norm,
+                    "lr": lr,
+                    "target_tokens": metrics.target_tokens,
+                    "is_skipped": metrics.is_skipped,
+                } | speed.measure()
                 progress.update(step, values)
             else:
                 progress.advance(step)
             if is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0):
                 values |= job.evaluate(model)
                 if "heldout_bits_per_byte" in values:
-                    progress.say(f"{run.stage}  step {step}: held-out loss {values['heldout_loss_nats']:.3f} nats, "
-                                 f"{values['heldout_bits_per_byte']:.3f} bits per byte")
+                    progress.say(
+                        f"{run.stage}  step {step}: held-out loss {values['heldout_loss_nats']:.3f} nats, "
+                        f"{values['heldout_bits_per_byte']:.3f} bits per byte"
+                    )
             if values:
                 log.write(step, values)
 
@@ -118,7 +124,7 @@ def next_token_loss(z_loss_weight: float) -> LossOf:
         def head(hidden: Any, lm_head_weight: Any) -> Any:
             return language_model_loss(hidden, lm_head_weight, batch.labels, z_loss_weight=z_loss_weight)
 
-        return model(batch.input_ids, document_ids=batch.document_ids, head=head)  # type: ignore[return-value]
+        return model(batch.input_ids, document_ids=batch.document_ids, head=head)
 
     return loss_of
 

@@ -55,8 +55,15 @@ def test_file_alone(recipe_file: str) -> None:
 
 
 def test_command_line_wins_and_the_rest_stays(recipe_file: str) -> None:
-    recipe = parse(recipe_file, "--data.paths=[b.npy,c.npy]", "--resume", "--load_path=x", "--skip.sigma=3",
-                   "--total_tokens=1e6", "--betas=[0.8,0.99]")
+    recipe = parse(
+        recipe_file,
+        "--data.paths=[b.npy,c.npy]",
+        "--resume",
+        "--load_path=x",
+        "--skip.sigma=3",
+        "--total_tokens=1e6",
+        "--betas=[0.8,0.99]",
+    )
     assert recipe.data == Data(paths=["b.npy", "c.npy"], seed=7)
     assert recipe.resume and recipe.load_path == "x" and recipe.skip == Skip(sigma=3)
     assert recipe.total_tokens == 1_000_000 and recipe.betas == (0.8, 0.99)
@@ -124,8 +131,20 @@ def test_missing_positional_argument() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("4.0e12", 4e12), ("1e-4", 1e-4), ("4e3", 4000.0), (".5", 0.5), ("1.", 1.0), ("12", 12), ("1_000", 1000),
-     ("3.0e-4", 3e-4), ("-2.5", -2.5), ("e5", "e5"), ("1.2.3", "1.2.3"), ("step1e", "step1e")],
+    [
+        ("4.0e12", 4e12),
+        ("1e-4", 1e-4),
+        ("4e3", 4000.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("12", 12),
+        ("1_000", 1000),
+        ("3.0e-4", 3e-4),
+        ("-2.5", -2.5),
+        ("e5", "e5"),
+        ("1.2.3", "1.2.3"),
+        ("step1e", "step1e"),
+    ],
 )
 def test_numbers_of_yaml(tmp_path: Path, text: str, value: object) -> None:
     (tmp_path / "n.yaml").write_text(f"n: {text}")

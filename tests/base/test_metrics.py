@@ -18,7 +18,9 @@ def test_rows_are_appended(tmp_path: Path) -> None:
     log.write(1, {"loss_nats": 2.5})
     log.write(2, {"loss_nats": 2.25})
     assert [json.loads(line) for line in (tmp_path / METRICS_FILE).read_text().splitlines()] == [
-        {"step": 1, "loss_nats": 2.5}, {"step": 2, "loss_nats": 2.25}]
+        {"step": 1, "loss_nats": 2.5},
+        {"step": 2, "loss_nats": 2.25},
+    ]
     log.close()
 
 

@@ -22,7 +22,5 @@ def test_grading(
 ) -> None:
     written = ["3 + 4 = 7.\nQuestion: 9", "nothing\n#### 12"]
     monkeypatch.setattr(answers, "complete", lambda *args, **kwargs: [tokenizer.encode(text) for text in written])
-    checked = check_answers(
-        tiny_model, tokenizer, [[1], [2]], ["7", "12"], max_new_tokens=5, stop_text=stop_text
-    )
+    checked = check_answers(tiny_model, tokenizer, [[1], [2]], ["7", "12"], max_new_tokens=5, stop_text=stop_text)
     assert checked.is_right == expected

@@ -161,7 +161,12 @@ def test_outputs_are_never_overwritten(corpus: Path, capsys: pytest.CaptureFixtu
         ["export", checkpoint, corpus / "mine"],
         ["import", checkpoint, corpus / "mine"],
         ["soup", f"--inputs=[{checkpoint}]", f"--output={corpus}/mine"],
-        ["tokenize", f"--documents=[{corpus}/text.jsonl]", f"--tokenizer={corpus}/tokenizer", f"--output={corpus}/mine"],
+        [
+            "tokenize",
+            f"--documents=[{corpus}/text.jsonl]",
+            f"--tokenizer={corpus}/tokenizer",
+            f"--output={corpus}/mine",
+        ],
     ):
         status, said = run(capsys, *arguments)
         assert status == 2 and "mine already exists; choose another folder or delete it first" in said

@@ -70,6 +70,8 @@ def pretrain_values(corpus: Path, folder: str = "run", **run: Any) -> dict[str, 
     }
 
 
-def pretrain_recipe(corpus: Path, folder: str = "run", *, changes: dict[str, Any] | None = None, **run: Any) -> PretrainRecipe:
+def pretrain_recipe(
+    corpus: Path, folder: str = "run", *, changes: dict[str, Any] | None = None, **run: Any
+) -> PretrainRecipe:
     """Return the recipe of those settings with top-level `changes`."""
     return make_recipe(PretrainRecipe, pretrain_values(corpus, folder, **run) | (changes or {}), "test")

@@ -59,7 +59,9 @@ def test_stopped_and_resumed_equals_uninterrupted(corpus: Path, monkeypatch: pyt
     resumed = pretrain(pretrain_recipe(corpus, "stopped", changes={"resume": True}))
     assert_bit_identical(whole, resumed)
     names = ("step", "loss_nats", "grad_norm", "lr", "heldout_loss_nats")
-    rows = [[{name: row.get(name) for name in names} for row in read_metrics(corpus / run)] for run in ("whole", "stopped")]
+    rows = [
+        [{name: row.get(name) for name in names} for row in read_metrics(corpus / run)] for run in ("whole", "stopped")
+    ]
     assert rows[0] == rows[1] and len(rows[0]) == 6
 
 
@@ -89,7 +91,9 @@ def test_killed_without_warning_goes_back_to_the_last_save(corpus: Path, monkeyp
 def test_permanent_checkpoints_stay_and_ephemeral_ones_go(corpus: Path) -> None:
     pretrain(pretrain_recipe(corpus, changes={"keep": {"save_every_steps": 3, "ephemeral_every_steps": 1}}))
     assert sorted(path.name for path in (corpus / "run").glob("stage1-*")) == [
-        "stage1-step3-tokens1M", "stage1-step6-tokens1M"]
+        "stage1-step3-tokens1M",
+        "stage1-step6-tokens1M",
+    ]
 
 
 def test_a_finished_run_has_nothing_left_to_do(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +139,9 @@ def test_the_loss_falls(corpus: Path) -> None:
 
 
 def test_learning_rate_of_the_first_and_last_step(corpus: Path) -> None:
-    pretrain(pretrain_recipe(corpus, changes={"schedule": {"warmup_tokens": 512, "decay": "linear", "final_lr_ratio": 0}}))
+    pretrain(
+        pretrain_recipe(corpus, changes={"schedule": {"warmup_tokens": 512, "decay": "linear", "final_lr_ratio": 0}})
+    )
     rates = [row["lr"] for row in read_metrics(corpus / "run")]
     assert rates == pytest.approx([0.005, 0.01, 0.0075, 0.005, 0.0025, 0.0])
 

@@ -15,7 +15,9 @@ from olmo2.train.pretrain import pretrain
 from tests.train.conftest import pretrain_recipe, pretrain_values
 
 
-def midtrain_recipe(corpus: Path, load_path: Path | str, *, changes: dict[str, Any] | None = None, **run: Any) -> MidtrainRecipe:
+def midtrain_recipe(
+    corpus: Path, load_path: Path | str, *, changes: dict[str, Any] | None = None, **run: Any
+) -> MidtrainRecipe:
     values = pretrain_values(corpus, "stage2", stage="stage2-ingredient1", **run)
     del values["model"], values["tokenizer"]
     values["schedule"] = {"decay": "linear", "final_lr_ratio": 0}

@@ -1,0 +1,69 @@
+# Every target sets up what it needs in .venv and says what it does; `make` alone lists them.
+#
+#   make setup PYTHON=/path/to/python3.12     with a Python of your choice
+#   make quickstart ARGS=--training_ratio=0.02    with settings for the verb
+
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+UV := uv==0.13.9
+BIN := .venv/bin
+STAMP := .venv/installed
+SOURCES := olmo2 tests $(wildcard bench scripts)
+ARGS ?=
+
+export PYTHONUNBUFFERED := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test check format lock bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## create .venv with the exact packages of requirements.lock
+	@echo "olmo2 is ready: .venv/bin/olmo2 --help"
+
+quickstart: $(STAMP) ## make a small model from beginning to end, in ten minutes on two cores
+	@$(BIN)/olmo2 quickstart $(ARGS)
+
+test: $(STAMP) ## run the tests, one worker for each core
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 $(ARGS)
+
+check: $(STAMP) ## lint, formatting and types
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+
+format: $(STAMP) ## mend what of lint and formatting can be mended
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+	  --custom-compile-command "make lock" pyproject.toml --quiet --output-file requirements.lock
+	@git --no-pager diff --stat requirements.lock
+
+bench: $(STAMP) ## measure speed beside transformers
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# A .venv whose Python works is kept, and packages are brought to the locked versions.
+$(STAMP): requirements.lock pyproject.toml
+	@if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	  for python in $(PYTHON); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "olmo2 needs Python 3.11 or newer, and none of these is one: $(PYTHON)." >&2; \
+	    echo "Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; \
+	  fi; \
+	  if ! $$found -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	    echo "$$found has no venv or no ensurepip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	  fi; \
+	  echo "Creating .venv with $$($$found --version)"; \
+	  $$found -m venv .venv || exit 1; \
+	fi
+	@echo "Installing the packages of requirements.lock (several gigabytes to fetch the first time)"
+	@if $(BIN)/python -m pip install --quiet $(UV); \
+	then install="$(BIN)/uv pip install --python $(BIN)/python"; \
+	else echo "uv cannot be installed here; going on with pip, which is slower"; install="$(BIN)/python -m pip install"; fi; \
+	$$install --require-hashes --requirement requirements.lock && $$install --no-deps --no-build-isolation --editable .
+	@touch $@
