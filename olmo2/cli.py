@@ -64,7 +64,8 @@ def usage() -> str:
         "usage: olmo2 VERB [recipe.yaml] [--setting=value ...]\n\n"
         "The complete OLMo 2 system: data, pretraining, post-training, evaluation and release.\n\n"
         f"verbs:\n{verbs}\n\n"
-        "olmo2 VERB --help lists every setting of a verb. Any setting of a recipe can be overridden: --optim.peak_lr=2e-4\n"
+        "Any setting of a recipe can be overridden, as in --optim.peak_lr=2e-4.\n"
+        "olmo2 VERB --help lists every setting of a verb.\n"
         "olmo2 --version prints the version."
     )
 

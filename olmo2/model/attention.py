@@ -3,22 +3,18 @@
 Shapes   B rows · T query positions · S key positions · H query heads · K key-value heads · D head width · C = H·D
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from olmo2.model.blocked_attention import BlockedAttention
 from olmo2.model.kv_cache import KVCache
 from olmo2.model.linear import Linear
 from olmo2.model.norm import RMSNorm
 from olmo2.model.rope import rotate
 from olmo2.model.sizes import ModelConfig
 
-# Attention in blocks, on CPUs
-MAX_BLOCKED_SEQ_LEN = 2048  # beyond this its memory costs more than its speed gains
-MAX_BLOCKS = 4
-MIN_BLOCK_SIZE = 64
+MAX_BLOCKED_SEQ_LEN = 2048  # beyond this the memory of attention in blocks costs more than its speed gains
 
 
 class Attention(nn.Module):
@@ -61,42 +57,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | N
 
     Without is_visible a query sees the keys up to its own place.
     """
-    num_queries, num_keys = queries.shape[2], keys.shape[2]
-    if queries.device.type == "cpu" and num_queries == num_keys <= MAX_BLOCKED_SEQ_LEN:
-        return attend_in_blocks(queries, keys, values, is_visible)
-    return F.scaled_dot_product_attention(
-        queries,
-        keys,
-        values,
-        attn_mask=is_visible,
-        is_causal=is_visible is None,
-        enable_gqa=queries.shape[1] != keys.shape[1],
-    )
-
-
-def attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | None) -> Tensor:
-    """Return what `attend` does by plain matrix products: two to three times as fast as torch's kernel on CPUs.
-
-    Each block of queries meets only the keys up to its own end, which leaves out most of the causal half.
-    Softmax is in float32. Its result is kept for the way back, so memory grows with T².
-    """
-    seq_len, head_dim = queries.shape[2:]
     num_groups = queries.shape[1] // keys.shape[1]
-    if num_groups > 1:
-        keys, values = (tensor.repeat_interleave(num_groups, dim=1) for tensor in (keys, values))
-    places = torch.arange(seq_len, device=queries.device)
-    block_size = max(MIN_BLOCK_SIZE, -(-seq_len // MAX_BLOCKS))
-    mixed = []
-    for start in range(0, seq_len, block_size):
-        end = min(start + block_size, seq_len)
-        scores = (queries[:, :, start:end] @ keys[:, :, :end].transpose(2, 3)).float() * head_dim**-0.5
-        if is_visible is None:
-            is_hidden = places[start:end, None] < places[:end]
-        else:
-            is_hidden = ~is_visible[:, :, start:end, :end]
-        weights = scores.masked_fill(is_hidden, -math.inf).softmax(dim=-1).to(values.dtype)
-        mixed.append(weights @ values[:, :, :end])
-    return torch.cat(mixed, dim=2)
+    if queries.device.type == "cpu" and queries.shape[2] == keys.shape[2] <= MAX_BLOCKED_SEQ_LEN:
+        keys, values = (heads.repeat_interleave(num_groups, dim=1) for heads in (keys, values))
+        return BlockedAttention.apply(queries, keys, values, is_visible)
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=is_visible, is_causal=is_visible is None, enable_gqa=num_groups > 1
+    )
 
 
 def visible_keys(document_ids: Tensor, key_document_ids: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Draw the losses of one or more runs as a picture."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,11 +33,8 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
         tokens = [offset + row["tokens"] / 1e6 for row in rows]
         ends.append(tokens[-1])
         (line,) = axes.plot(tokens, [row["loss_nats"] for row in rows], label=run.name, linewidth=1.4)
-        held_out = [
-            (x, row["heldout_loss_nats"]) for x, row in zip(tokens, rows, strict=True) if "heldout_loss_nats" in row
-        ]
-        if held_out:
-            axes.plot(*zip(*held_out, strict=True), "o", color=line.get_color(), markersize=5)
+        held_out = [row.get("heldout_loss_nats", math.nan) for row in rows]  # what is not a number is not drawn
+        axes.plot(tokens, held_out, "o", color=line.get_color(), markersize=5)
     axes.plot([], [], "o", color="gray", markersize=5, label="held-out text")
     axes.grid(alpha=0.3)
     axes.legend()

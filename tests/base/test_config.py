@@ -74,7 +74,7 @@ def test_null_on_the_command_line(recipe_file: str) -> None:
 
 
 def test_positional_argument() -> None:
-    assert parse_recipe(TalkRecipe, ["folder", "--top=4"], "talk") == TalkRecipe(model="folder", top=4)
+    assert parse_recipe(TalkRecipe, ["folder", "--top=4"], "talk") == TalkRecipe(verb="talk", model="folder", top=4)
 
 
 def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_epochs_give_the_steps(corpus: Path) -> None:
 def test_other_data_are_refused_on_resume(corpus: Path) -> None:
     pretrain(pretrain_recipe(corpus))
     other = pretrain_recipe(corpus, changes={"data": {"paths": [str(corpus / "tokens-heldout")], "seq_len": 32}})
-    with pytest.raises(UsageError, match="the training data are not those that .* was trained on"):
+    with pytest.raises(UsageError, match=r"the training data are not those that .* was trained on"):
         pretrain(other.model_copy(update={"resume": True}))
 
 
