@@ -12,7 +12,7 @@ from olmo2.corpus.small_chats import conversations
 from olmo2.corpus.word_problems import ProblemSettings, arithmetic_documents, held_out_problems
 
 SEED = 6198
-HELD_OUT_EVERY = 40  # one machine text in so many is never trained on
+HELD_OUT_EVERY = 20  # one machine text in so many is never trained on
 PROSE_SOURCES = ("python-docstrings", "python-topics")
 
 

@@ -15,7 +15,7 @@ from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 SEQ_LEN = 256
-MAX_HELDOUT_TOKENS = 131_072
+MAX_HELDOUT_TOKENS = 65_536
 MAX_NEW_TOKENS = 48
 
 

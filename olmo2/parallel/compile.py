@@ -1,43 +1,67 @@
-"""Compile the blocks of a model in place, where that pays and a compiler is at hand."""
+"""Compile the blocks of a model for training, where a compiler is at hand."""
 
 import shutil
 import sysconfig
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from olmo2.base.errors import UsageError
+from olmo2.model.block import Block
+from olmo2.model.kv_cache import KVCache
 from olmo2.model.transformer import Transformer
 
 CompileChoice = bool | Literal["auto"]
 
 
-def compile_blocks(model: Transformer, enabled: CompileChoice, device: torch.device) -> str | None:
-    """Compile every block of `model` in place (parameters and their names stay); return why not, if it was not done.
+class CompiledBlock(Block):
+    """A block whose training forward and backward are compiled; evaluation and decoding run as they are.
 
-    "auto" compiles where torch's compiler can work and leaves the model as it is elsewhere; True insists.
-    All blocks share one graph per input shape.
-    Raises UsageError with True where something the compiler needs is missing.
+    All blocks of a shape share one graph for each shape of input. Evaluation stays uncompiled because a second
+    graph takes longer to make than it saves, decoding because every step would have another shape.
+    """
+
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], is_visible: Tensor | None = None, cache: KVCache | None = None
+    ) -> Tensor:
+        if cache is None and torch.is_grad_enabled():
+            return compiled_forward()(self, x, rope, is_visible)
+        return super().forward(x, rope, is_visible, cache)
+
+
+@cache
+def compiled_forward() -> Any:
+    """Return the compiled forward of a block, made once in a process."""
+    return torch.compile(Block.forward, dynamic=False)
+
+
+def compile_blocks(model: Transformer, enabled: CompileChoice, device: torch.device) -> str | None:
+    """Make every block of `model` a compiled one in place; parameters and their names stay.
+
+    "auto" compiles where torch's compiler can work, and elsewhere returns one line that says why it was not done;
+    True raises UsageError there.
     """
     if enabled is False:
         return None
     missing = missing_for_compile(device)
     if missing is not None:
         if enabled is True:
-            raise UsageError(f"compile: true needs {missing}; install it, or set compile: auto or false")
-        return f"not compiled (slower): {missing} is missing"
+            raise UsageError(f"compile: true needs {missing}; install it, or set compile to auto or false")
+        return f"blocks are not compiled, which makes training slower: {missing} is missing"
     for block in model.model.layers:
-        block.compile(dynamic=False)
+        block.__class__ = CompiledBlock
     return None
 
 
 def missing_for_compile(device: torch.device) -> str | None:
-    """Name what torch.compile lacks on this machine for this device, None if nothing."""
+    """Name what torch.compile lacks on this machine for this device; None if nothing."""
     if device.type == "mps":
         return "a device other than mps"
     if not any(shutil.which(compiler) for compiler in ("g++", "clang++", "c++")):
         return "a C++ compiler (g++ or clang++)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        return "Python's C headers (Python.h)"
+        return "the file Python.h (package python3-dev)"
     return None

@@ -25,6 +25,7 @@ from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer, restore_optimizer
 from olmo2.optim.schedule import ScheduleSettings
 from olmo2.optim.skip_step import StepGuard
+from olmo2.parallel.allocator import tune_allocator
 from olmo2.parallel.compile import CompileChoice, compile_blocks
 from olmo2.parallel.device import choose_compute_dtype, choose_device
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -159,6 +160,8 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     if state and state["data"] != sequences.fingerprint():
         raise UsageError(f"the training data are not those that {checkpoint} was trained on; start a new run.folder")
 
+    if device.type == "cpu":
+        tune_allocator()
     model = begin.model.to(device)
     model.model.compute_dtype = choose_compute_dtype(run.dtype, device)
     why_not_compiled = compile_blocks(model, run.compile, device)

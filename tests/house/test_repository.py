@@ -11,7 +11,7 @@ import pytest
 from tests.house.tree import MODULES, PACKAGE, RECIPES, ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-ROOMS = "olmo2 recipes tests docs bench scripts .ci".split()
+ROOMS = ("olmo2", "recipes", "tests", "docs", "bench", "scripts", ".ci")
 HOSTS = ("pypi." + "org", "python" + "hosted", "download.py" + "torch", "conda." + "anaconda", "--index" + "-url")
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|home|Users|mnt)/\w")
 

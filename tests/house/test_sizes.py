@@ -34,14 +34,17 @@ def undocumented(path: Path, tree: ast.Module) -> Iterator[str]:
     """Yield what is public in a file and has no docstring: the file, its classes and functions, their methods."""
     if not ast.get_docstring(tree):
         yield str(path)
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    for owner in (tree, *classes):
-        prefix = f"{path}: {owner.name}." if isinstance(owner, ast.ClassDef) else f"{path}: "
+    for owner in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+        is_class = isinstance(owner, ast.ClassDef)
         for node in owner.body:
-            is_torch_hook = isinstance(owner, ast.ClassDef) and getattr(node, "name", "") in ("forward", "backward")
-            if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_") and not is_torch_hook:
-                if not ast.get_docstring(node):
-                    yield prefix + node.name
+            is_definition = isinstance(node, ast.ClassDef | Function)
+            if is_definition and not exempt(node.name, is_class) and not ast.get_docstring(node):
+                yield f"{path}: {owner.name + '.' if is_class else ''}{node.name}"
+
+
+def exempt(name: str, is_method: bool) -> bool:
+    """Whether a name needs no docstring: it is private, or a torch hook that its class describes."""
+    return name.startswith("_") or (is_method and name in ("forward", "backward"))
 
 
 def test_what_is_public_has_a_docstring() -> None:

@@ -1,0 +1,65 @@
+"""The small corpus holds what its stages need, and nothing that is checked is trained on."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from olmo2.base.errors import UsageError
+from olmo2.corpus import small_corpus
+from olmo2.corpus.document import Document
+from olmo2.corpus.small_corpus import HELD_OUT_EVERY, is_held_out, write_small_corpus
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    texts = [
+        Document(f"{source}/{number}", f"text {number}", source, f"{number}.py")
+        for number in range(200)
+        for source in ("python-code", "python-docstrings")
+    ]
+    monkeypatch.setattr(small_corpus, "read_machine_text", lambda: iter(texts))
+    write_small_corpus(
+        tmp_path / "documents",
+        num_problems=20,
+        num_conversations=300,
+        num_stage1_arithmetic=10,
+        num_stage2_arithmetic=20,
+    )
+    return tmp_path / "documents"
+
+
+def ids(path: Path) -> set[str]:
+    return {json.loads(line)["id"] for line in gzip.decompress(path.read_bytes()).decode().splitlines()}
+
+
+def test_every_text_is_trained_on_or_held_out(corpus: Path) -> None:
+    trained, held_out = ids(corpus / "stage1" / "text.jsonl.gz"), ids(corpus / "heldout" / "text.jsonl.gz")
+    assert len(trained | held_out) == 400 and not trained & held_out
+    assert 400 / HELD_OUT_EVERY / 3 < len(held_out) < 400 / HELD_OUT_EVERY * 3
+
+
+def test_stage_2_is_prose_of_stage_1(corpus: Path) -> None:
+    prose = ids(corpus / "stage2" / "text.jsonl.gz")
+    assert prose < ids(corpus / "stage1" / "text.jsonl.gz")
+    assert all(name.startswith("python-docstrings/") for name in prose)
+
+
+def test_no_problem_is_among_the_conversations(corpus: Path) -> None:
+    problems = [json.loads(line) for line in (corpus / "problems.jsonl").read_text().splitlines()]
+    asked = {
+        message["content"]
+        for line in (corpus / "conversations.jsonl").read_text().splitlines()
+        for message in json.loads(line)["messages"]
+    }
+    assert len(problems) == 20 and not asked & {problem["question"] for problem in problems}
+
+
+def test_held_out_is_a_matter_of_the_name_alone() -> None:
+    assert is_held_out(Document("a", "x", "s", "l")) == is_held_out(Document("a", "other", "t", "m"))
+
+
+def test_an_existing_folder_is_left_alone(corpus: Path) -> None:
+    with pytest.raises(UsageError, match="already exists"):
+        write_small_corpus(corpus, num_problems=20)
