@@ -3,42 +3,27 @@
 import sys
 from collections.abc import Iterator
 
-from pydantic_settings import CliPositionalArg
-
-from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
-from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, load_model
 from olmo2.inference.decode import decode
+from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.transformer import Transformer
-from olmo2.parallel.device import choose_device
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 HELP = "/new starts a new conversation, /quit ends"
 
 
-class ChatRecipe(Recipe):
+class ChatRecipe(ModelRecipe):
     """Everything that `chat` needs to know."""
 
-    model: CliPositionalArg[str]
-    """checkpoint, Hugging Face folder or hub name"""
     system: str | None = None
     """a system message that opens every conversation"""
-    revision: str | None = None
-    """revision of a hub name"""
-    device: str = "auto"
-    """auto, cuda, mps, xpu or cpu"""
-    dtype: DtypeChoice = "stored"
-    """of weights and activations"""
-    sampling: SamplingSettings = SamplingSettings()
 
 
 def chat(recipe: ChatRecipe) -> None:
     """Read lines from standard input and answer each, until its end or /quit."""
-    model, tokenizer = load_model(
-        recipe.model, dtype=DTYPE_CHOICES[recipe.dtype], device=choose_device(recipe.device), revision=recipe.revision
-    )
+    model, tokenizer = recipe.load()
     opening = [{"role": "system", "content": recipe.system}] if recipe.system else []
     messages = list(opening)
     if sys.stdin.isatty():

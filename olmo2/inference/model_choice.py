@@ -1,0 +1,29 @@
+"""Which model a verb talks to, where, and how it chooses its words: the settings that generate and chat share."""
+
+from pydantic_settings import CliPositionalArg
+
+from olmo2.base.config import Recipe
+from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, load_model
+from olmo2.inference.sampling import SamplingSettings
+from olmo2.model.transformer import Transformer
+from olmo2.parallel.device import choose_device
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+
+class ModelRecipe(Recipe):
+    """The model, its place and its sampling."""
+
+    model: CliPositionalArg[str]
+    """run folder, checkpoint, Hugging Face folder or hub name"""
+    revision: str | None = None
+    """revision of a hub name"""
+    device: str = "auto"
+    """auto, cuda, mps, xpu or cpu"""
+    dtype: DtypeChoice = "stored"
+    """of weights and activations"""
+    sampling: SamplingSettings = SamplingSettings()
+
+    def load(self) -> tuple[Transformer, Tokenizer]:
+        """Load the model and its tokenizer."""
+        dtype, device = DTYPE_CHOICES[self.dtype], choose_device(self.device)
+        return load_model(self.model, dtype=dtype, device=device, revision=self.revision)
