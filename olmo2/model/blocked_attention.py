@@ -27,10 +27,10 @@ class BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | None) -> Tensor:
-        keys, values = keys.contiguous(), values.contiguous()
         outputs, numerators, row_sums = [], [], []
         for block, past in blocks(queries.shape[2]):
-            scores = (queries[:, :, block] @ keys[:, :, past].mT).float() * queries.shape[3] ** -0.5
+            past_keys = keys[:, :, past].contiguous()  # the product would copy its transpose, which is slower
+            scores = (queries[:, :, block] @ past_keys.mT).float() * queries.shape[3] ** -0.5
             scores = scores.masked_fill(is_hidden(block, past, is_visible, scores.device), -math.inf)
             numerator = (scores - scores.amax(dim=-1, keepdim=True)).exp().to(values.dtype)
             row_sum = numerator.float().sum(dim=-1, keepdim=True)
@@ -49,7 +49,7 @@ class BlockedAttention(torch.autograd.Function):
         drift = (output_grad.float() * output.float()).sum(dim=-1, keepdim=True)
         queries_grads, keys_grad, values_grad = [], torch.zeros(()), torch.zeros(())
         for (block, past), numerator in zip(blocks(seq_len), numerators, strict=True):
-            weights_grad = output_grad[:, :, block] @ values[:, :, past].mT
+            weights_grad = output_grad[:, :, block] @ values[:, :, past].contiguous().mT
             scores_grad = (numerator * (weights_grad.float() - drift[:, :, block]) * scale).to(queries.dtype)
             queries_grads.append(scores_grad @ keys[:, :, past])
             padding = (0, 0, 0, seq_len - past.stop)
