@@ -41,7 +41,9 @@ Step = Callable[[], float]  # returns the loss before the step
 
 def main(rounds: int) -> None:
     """Run both processes and print the table."""
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
+    )
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
     print(f"{num_parameters(CONFIG):,} parameters, {NUM_ROWS} x {SEQ_LEN} tokens, {rounds} rounds")
     peaks = {name: matmul_peak_flops(CPU, dtype) for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))}
@@ -127,7 +129,14 @@ def transformers_steps() -> dict[str, Step]:
     """Return transformers' training step in float32 and under bfloat16 autocast."""
     from transformers import Olmo2Config, Olmo2ForCausalLM
 
-    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps")
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "rms_norm_eps",
+    )
     settings = {name: getattr(CONFIG, name) for name in names}
     rope = {"rope_type": "default", "rope_theta": CONFIG.rope_theta}
     model = Olmo2ForCausalLM(Olmo2Config(**settings, rope_parameters=rope, pad_token_id=None, eos_token_id=None))

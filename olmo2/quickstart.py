@@ -25,6 +25,7 @@ from olmo2.corpus.small_corpus import write_small_corpus
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
 from olmo2.data.train_tokenizer import TrainTokenizerRecipe, train_tokenizer
 from olmo2.eval.stage_scores import score_stage
+from olmo2.parallel.compile import CompileChoice
 from olmo2.release.export import ExportRecipe, export
 from olmo2.release.verify import VerifyRecipe, verify
 from olmo2.train.assemble import TrainRecipe
@@ -47,6 +48,8 @@ class QuickstartRecipe(Recipe):
     """where everything is written"""
     training_ratio: float = Field(default=1.0, gt=0, le=1)
     """share of the training to do: 0.02 shows in a minute or two that everything works, and learns nothing"""
+    compile: CompileChoice = "auto"
+    """torch.compile for training: true, false, or auto = where a C++ compiler is at hand"""
     num_problems: int = Field(default=200, ge=10)
     """held-out problems that every stage is checked on"""
 
@@ -158,7 +161,7 @@ class Life:
     def train_recipe(self, recipe_class: type[AnyStage], name: str, **run: Any) -> AnyStage:
         """Return a training recipe, shortened to the share asked for, with `run` settings changed."""
         values = moved(read_yaml(f"tiny/{name}.yaml"), SHIPPED_FOLDER, str(self.folder))
-        settings = values["run"] | run
+        settings = values["run"] | run | {"compile": self.settings.compile}
         for length in ("total_tokens", "epochs"):
             if length in settings:
                 settings[length] *= self.settings.training_ratio

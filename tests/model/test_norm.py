@@ -32,9 +32,7 @@ def test_value_and_gradients_follow_the_formula(x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("weight_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_one_rounding_to_the_dtype_of_the_input(
-    x: torch.Tensor, dtype: torch.dtype, weight_dtype: torch.dtype
-) -> None:
+def test_one_rounding_to_the_dtype_of_the_input(x: torch.Tensor, dtype: torch.dtype, weight_dtype: torch.dtype) -> None:
     norm = random_norm().to(weight_dtype)
     ours = norm(x.to(dtype))
     assert ours.dtype == dtype

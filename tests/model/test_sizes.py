@@ -30,7 +30,7 @@ def test_a_size_is_its_row_of_the_table(size: str) -> None:
 @pytest.mark.parametrize("size", [size for size in SIZES if size.endswith("m")])
 def test_small_sizes_are_named_after_their_blocks(size: str) -> None:
     blocks = num_parameters(SIZES[size], has_embedding=False, has_lm_head=False)
-    assert size == f"olmo2-{blocks / 1e6:.0f}m"
+    assert int(size.removeprefix("olmo2-")[:-1]) == pytest.approx(blocks / 1e6, abs=0.6)
 
 
 def test_published_head_widths_are_128() -> None:

@@ -1,0 +1,69 @@
+"""The whole life in miniature: every file it promises, resumable, and refusing what is not its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.quickstart import QuickstartRecipe, markdown_table, moved, quickstart, require_good_soup
+
+STAGES = ["stage1", "stage2-ingredient1", "stage2-ingredient2", "stage2-ingredient3", "soup", "sft"]
+
+
+def row(stage: str, bits_per_byte: float) -> dict[str, object]:
+    return {"stage": stage, "tokens": 1000, "seconds": 2.5, "bits_per_byte": bits_per_byte, "accuracy": 0.25}
+
+
+def test_a_whole_life(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """About one step of each stage, then the same command again, which has nothing left to do."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("matplotlib")
+    recipe = QuickstartRecipe(folder=str(tmp_path / "life"), training_ratio=0.004, compile=False, num_problems=10)
+    quickstart(recipe)
+    shown = capsys.readouterr().out
+    rows = json.loads((tmp_path / "life" / "stages.json").read_text())
+    assert [each["stage"] for each in rows] == STAGES
+    assert all(set(each) == {"stage", "folder", "tokens", "seconds", "bits_per_byte", "accuracy"} for each in rows)
+    assert all(0 < each["bits_per_byte"] < 10 and 0 <= each["accuracy"] <= 1 for each in rows)
+    for each in rows:
+        assert transformers.AutoConfig.from_pretrained(each["folder"]).model_type == "olmo2"
+    release = tmp_path / "life" / "release"
+    model = transformers.AutoModelForCausalLM.from_pretrained(release)
+    ids = transformers.AutoTokenizer.from_pretrained(release)("Count from 1", return_tensors="pt")["input_ids"]
+    assert model.generate(ids, max_new_tokens=2, do_sample=False).shape == (1, ids.shape[1] + 2)
+    assert (tmp_path / "life" / "stages.md").read_text().count("\n") == len(STAGES) + 2
+    assert (tmp_path / "life" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert f"olmo2 chat {release}" in shown and "largest logit difference" in shown
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "life").rglob("*.safetensors")}
+    quickstart(recipe)
+    assert "is complete" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "life").rglob("*.safetensors")} == before
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="holds something else"):
+        quickstart(QuickstartRecipe(folder=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_only_paths_in_the_shipped_folder_move() -> None:
+    values = {"a": ["runs/quickstart/x", "runs/quickstarter", 3], "b": {"c": "runs/quickstart/y/z"}}
+    assert moved(values, "runs/quickstart", "/new") == {"a": ["/new/x", "runs/quickstarter", 3], "b": {"c": "/new/y/z"}}
+
+
+def test_a_soup_worse_than_its_ingredients_is_a_failure() -> None:
+    ingredients = [row("stage2-ingredient1", 1.0), row("stage2-ingredient2", 1.2)]
+    require_good_soup([*ingredients, row("soup", 1.1)])
+    with pytest.raises(RunError, match=r"the soup has 1\.2000 bits per byte, its ingredients 1\.1000 on average"):
+        require_good_soup([*ingredients, row("soup", 1.2)])
+
+
+def test_table() -> None:
+    assert markdown_table([row("stage1", 1.5)]) == (
+        "| stage | tokens | time | held-out bits per byte | problems right |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| stage1 | 1,000 | 2 s | 1.500 | 25.0% |\n"
+    )
