@@ -1,6 +1,6 @@
 """Arithmetic that a very small model can learn and anyone can check: worked sums, and small problems told in words.
 
-A problem is a chain of steps `left operator right = result` in which every number is from 1 to `largest_number`; with
+A problem is a chain of steps such as 7+5=12 in which every number is from 1 to `largest_number`; with
 dolma2's way of cutting text, a number below 1000 is one piece. A tenth of all chains is held out by a hash of their
 numbers and operators: whatever the seed, the setting or the words around it, no problem made for training asks for
 one of these (7 + 5 and 5 + 7 count as the same). The single sums themselves are all worked in the arithmetic
@@ -9,6 +9,7 @@ documents, as they are in school; what is checked is reading a new problem, sett
 
 import hashlib
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ COMPARISONS = {
     "+": ("{name} has {left_things} and {other} has {right}.", "How many {things} do they have together?"),
     "-": ("{name} has {left_things} and {other} has {right}.", "How many more {things} does {name} have?"),
 }
-ORDERS = ("What is {sum}?", "Work out {sum}.", "How much is {sum}?", "{sum} = ?")
+ORDERS = ("What is {spaced}?", "What is {compact}?", "How much is {spaced}?", "{compact}=?")
 
 
 class ProblemSettings(Settings):
@@ -109,7 +110,7 @@ class Step:
         return self.left - self.right if self.operator == "-" else self.left * self.right
 
     def __str__(self) -> str:
-        return f"{self.left} {self.operator} {self.right} = {self.result}"
+        return f"{self.left}{self.operator}{self.right}={self.result}"
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,8 @@ def is_held_out(steps: Sequence[Step]) -> bool:
 
 
 def expression(steps: Sequence[Step]) -> str:
-    """Return a chain without its results: ``7 + 5 - 3``."""
-    return " ".join([str(steps[0].left), *(f"{step.operator} {step.right}" for step in steps)])
+    """Return a chain without its results: ``7+5-3``."""
+    return "".join([str(steps[0].left), *(f"{step.operator}{step.right}" for step in steps)])
 
 
 def draw_step(draw: random.Random, largest: int, operator: str, left: int | None = None) -> Step:
@@ -194,7 +195,9 @@ def draw_chain(draw: random.Random, settings: ProblemSettings, *, held_out: bool
 def tell(draw: random.Random, steps: tuple[Step, ...]) -> Problem:
     """Put a chain of steps into words: seven of ten as a story, the others as they are."""
     if draw.random() < 0.3:
-        question = draw.choice(ORDERS).format(sum=expression(steps))
+        compact = expression(steps)
+        spaced = re.sub(r"([-+*])", r" \1 ", compact)
+        question = draw.choice(ORDERS).format(compact=compact, spaced=spaced)
     else:
         question = " ".join(story(draw, steps))
     answer = str(steps[-1].result)
@@ -227,7 +230,7 @@ def story(draw: random.Random, steps: tuple[Step, ...]) -> tuple[str, str]:
 
 
 def worked(steps: Sequence[Step]) -> str:
-    """Return every step as a sentence: ``7 + 5 = 12. 12 - 3 = 9.``"""
+    """Return every step as a sentence: ``7+5=12. 12-3=9.``"""
     return " ".join(f"{step}." for step in steps)
 
 
@@ -283,4 +286,4 @@ def told(draw: random.Random, settings: ProblemSettings) -> str:
     return "".join(f"{story(draw, steps)[0]} {worked(steps)}\n" for steps in chains)
 
 
-KINDS = (count_up, listed, listed, table, explained, repeated, told)
+KINDS = (count_up, listed, table, explained, repeated, repeated, told, told)

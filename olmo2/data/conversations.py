@@ -103,9 +103,7 @@ class Conversations(Sequences):
         )
 
 
-def read_conversations(
-    paths: Sequence[str], tokenizer: Tokenizer, *, seq_len: int, pack: bool = True
-) -> Conversations:
+def read_conversations(paths: Sequence[str], tokenizer: Tokenizer, *, seq_len: int, pack: bool = True) -> Conversations:
     """Read and tokenize every conversation of `paths` (files, folders, globs), truncated on the right to `seq_len`.
 
     Raises UsageError, naming file and line, for what is not a conversation, and if no target is left at all.

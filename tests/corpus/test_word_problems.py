@@ -24,7 +24,7 @@ SETTINGS = [
     ProblemSettings(largest_number=50, max_steps=3),
     ProblemSettings(largest_number=999, max_steps=4),
 ]
-EQUATION = re.compile(r"(\d+) ([-+*]|plus|minus|times) (\d+) (?:=|is) (\d+)")
+EQUATION = re.compile(r"(\d+) ?([-+*]|plus|minus|times) ?(\d+)(?:=| is )(\d+)")
 COMPUTE = {
     **dict.fromkeys(("+", "plus"), lambda left, right: left + right),
     **dict.fromkeys(("-", "minus"), lambda left, right: left - right),
@@ -74,10 +74,10 @@ def test_what_is_held_out_is_never_asked_in_training(settings: ProblemSettings) 
     learnt = {asked(problem.question, problem.solution) for seed in (0, 1) for problem in training(settings, seed)}
     learnt |= {asked(*re.split("\nAnswer: |\n####", text.removeprefix("Question: "))[:2]) for text in documents}
     learnt |= {
-        asked(*re.fullmatch(r"(.*?\.) (\d+ [-+*] .*)", line).groups())  # type: ignore[union-attr]
+        asked(*re.fullmatch(r"(.*?\.) (\d+[-+*].*)", line).groups())  # type: ignore[union-attr]
         for document in arithmetic_documents(settings, 200, seed=0)
         for line in document.text.splitlines()
-        if re.match("[A-Z].* = ", line)
+        if re.match("[A-Z].*=", line)
     }
     assert not learnt & {asked(problem.question, problem.solution) for problem in kept}
     assert len({problem.question for problem in kept}) == 300
@@ -106,7 +106,7 @@ def test_documents_state_nothing_false_and_stay_in_range() -> None:
 def test_problem_documents_end_as_gsm8k_does() -> None:
     (document,) = problem_documents(ProblemSettings(), 1, seed=0)
     question, answer = document.text.removeprefix("Question: ").split("\nAnswer: ")
-    assert re.fullmatch(r"(\d+ [-+*] \d+ = \d+\n)+#### \d+\n", answer)
+    assert re.fullmatch(r"(\d+[-+*]\d+=\d+\n)+#### \d+\n", answer)
     assert asked(question, answer)
     assert document.id == "word-problems/0/0"
 

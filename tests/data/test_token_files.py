@@ -143,9 +143,10 @@ def test_no_document(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 10, 70_000])
 def test_written_id_outside_the_vocabulary(tmp_path: Path, wrong: int) -> None:
-    with pytest.raises(UsageError, match=f"document d of f:7: token id {wrong} is outside"), TokenFolderWriter(
-        tmp_path / "t", vocab_size=10, eos_id=EOS, tokenizer_fingerprint=""
-    ) as writer:
+    with (
+        pytest.raises(UsageError, match=f"document d of f:7: token id {wrong} is outside"),
+        TokenFolderWriter(tmp_path / "t", vocab_size=10, eos_id=EOS, tokenizer_fingerprint="") as writer,
+    ):
         writer.add(np.array([1, wrong, 2]), 1, "d", "s", "f:7")
 
 

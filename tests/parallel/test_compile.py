@@ -1,0 +1,83 @@
+"""Compiled blocks compute what plain ones do, share their graphs, and step aside for decoding."""
+
+import copy
+import shutil
+import sysconfig
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor
+
+from olmo2.base.errors import UsageError
+from olmo2.model.block import Block
+from olmo2.model.kv_cache import KVCache
+from olmo2.model.transformer import Transformer
+from olmo2.parallel import compile as compile_file
+from olmo2.parallel.compile import CompiledBlock, compile_blocks, missing_for_compile
+
+CPU = torch.device("cpu")
+
+
+def forward_and_gradients(model: Transformer, input_ids: Tensor, document_ids: Tensor | None) -> list[Tensor]:
+    logits = model(input_ids, document_ids=document_ids)
+    return [logits, *torch.autograd.grad(logits.square().sum(), list(model.parameters()))]
+
+
+@pytest.mark.skipif(missing_for_compile(CPU) is not None, reason="nothing here compiles C++")
+def test_compiled_training_equals_plain_with_one_graph_for_each_kind_of_input(tiny_model: Transformer) -> None:
+    compiled = copy.deepcopy(tiny_model)
+    assert compile_blocks(compiled, True, CPU) is None
+    input_ids = torch.randint(512, (2, 12), generator=torch.Generator().manual_seed(0))
+    document_ids = torch.tensor([[0] * 5 + [1] * 7, [0] * 9 + [-1] * 3])
+    torch._dynamo.utils.counters.clear()
+    for documents in (None, document_ids, None):
+        plain = forward_and_gradients(tiny_model, input_ids, documents)
+        ours = forward_and_gradients(compiled, input_ids, documents)
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
+def test_evaluation_and_decoding_are_not_compiled(tiny_model: Transformer) -> None:
+    input_ids = torch.randint(512, (2, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = tiny_model(input_ids)
+    compile_blocks(tiny_model, True, CPU)
+    with patch.object(compile_file, "compiled_forward", side_effect=AssertionError):
+        with torch.no_grad():
+            assert torch.equal(tiny_model(input_ids), expected)
+        cache = KVCache(tiny_model.config, 2, 12, dtype=torch.float32, device=CPU)
+        logits = torch.cat([tiny_model(ids, cache=cache) for ids in input_ids.split([5, 1, 6], dim=1)], dim=1)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_names_and_tensors_stay(tiny_model: Transformer) -> None:
+    before = dict(tiny_model.named_parameters())
+    compile_blocks(tiny_model, True, CPU)
+    after = dict(tiny_model.named_parameters())
+    assert list(after) == list(before)
+    assert all(after[name] is before[name] for name in before)
+    assert all(type(block) is CompiledBlock for block in tiny_model.model.layers)
+
+
+def test_false_leaves_the_blocks_alone(tiny_model: Transformer) -> None:
+    assert compile_blocks(tiny_model, False, CPU) is None
+    assert all(type(block) is Block for block in tiny_model.model.layers)
+
+
+@pytest.mark.parametrize("lack", ["compiler", "headers"])
+def test_what_is_missing_is_named(tiny_model: Transformer, tmp_path: Path, lack: str) -> None:
+    (tmp_path / "Python.h").touch()
+    include = tmp_path if lack == "compiler" else tmp_path / "nothing"
+    with (
+        patch.object(shutil, "which", return_value=None if lack == "compiler" else "/usr/bin/g++"),
+        patch.object(sysconfig, "get_paths", return_value={"include": str(include)}),
+    ):
+        reason = compile_blocks(tiny_model, "auto", CPU)
+        assert reason is not None and "\n" not in reason
+        assert ("C++ compiler" if lack == "compiler" else "Python.h") in reason
+        assert all(type(block) is Block for block in tiny_model.model.layers)
+        with pytest.raises(UsageError, match=r"compile: true needs .*; install it, or set compile to auto or false"):
+            compile_blocks(tiny_model, True, CPU)
