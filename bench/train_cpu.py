@@ -34,6 +34,7 @@ NUM_ROWS, SEQ_LEN = 8, 512
 NUM_TOKENS = NUM_ROWS * SEQ_LEN
 CPU = torch.device("cpu")
 WARM_UP_STEPS = 2
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 NAMES = {"ours": "ours", "fp32": "transformers, float32", "bf16": "transformers, bfloat16 autocast"}
 
 Step = Callable[[], float]  # returns the loss before the step
@@ -41,39 +42,51 @@ Step = Callable[[], float]  # returns the loss before the step
 
 def main(rounds: int) -> None:
     """Run both processes and print the table."""
-    print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{processor()}, {torch.get_num_threads()} threads, load of the last minute {os.getloadavg()[0]:.1f}")
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
     print(f"{num_parameters(CONFIG):,} parameters, {NUM_ROWS} x {SEQ_LEN} tokens, {rounds} rounds")
-    peaks = {name: matmul_peak_flops(CPU, dtype) for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))}
-    print(", ".join(f"matmul peak {name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()))
-
     ours, theirs = (
         subprocess.Popen([sys.executable, __file__, side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for side in ("ours", "transformers")
     )
     sides = {"ours": ours, "fp32": theirs, "bf16": theirs}
-    losses = {name: ask(side, name)[1] for name, side in sides.items()}
-    print("loss of the first step: " + ", ".join(f"{NAMES[name]} {loss:.4f}" for name, loss in losses.items()))
+    our_loss, their_loss = ask(ours, "ours")[1], ask(theirs, "fp32")[1]
+    print(f"loss of the first step: ours {our_loss:.4f} with z-loss, transformers {their_loss:.4f} without")
     for _ in range(WARM_UP_STEPS):
         for name, side in sides.items():
             ask(side, name)
+
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    peaks = dict.fromkeys(DTYPES, 0.0)
     for round_ in range(rounds):
         for name in list(sides)[:: 1 if round_ % 2 else -1]:
             seconds[name].append(ask(sides[name], name)[0])
+        for name, dtype in DTYPES.items():
+            peaks[name] = max(peaks[name], matmul_peak_flops(CPU, dtype))
     for side in (ours, theirs):
         side.communicate()
+    report(seconds, peaks)
 
-    for name in sides:
-        tokens_per_second = NUM_TOKENS / median(seconds[name])
-        share = tokens_per_second * train_flops_per_token(CONFIG, SEQ_LEN) / peaks["fp32" if name == "fp32" else "bf16"]
-        ratios = sorted(other / our for other, our in zip(seconds[name], seconds["ours"], strict=True))
+
+def report(seconds: dict[str, list[float]], peaks: dict[str, float]) -> None:
+    """Print tokens a second, share of the matmul peak, and how many times as fast ours is."""
+    print(", ".join(f"matmul peak {name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()))
+    for name, values in seconds.items():
+        tokens_per_second = NUM_TOKENS / median(values)
+        peak = peaks["fp32" if name == "fp32" else "bf16"]
+        share = tokens_per_second * train_flops_per_token(CONFIG, SEQ_LEN) / peak
+        ratios = sorted(other / our for other, our in zip(values, seconds["ours"], strict=True))
+        comparison = f", ours is {median(ratios):.2f} times as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(
-            f"{NAMES[name]:32} {tokens_per_second:6.0f} tokens/s, {share:4.0%} of matmul peak, "
-            f"ours is {median(ratios):.2f} times as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"{NAMES[name]:32} {tokens_per_second:6.0f} tokens/s, {share:3.0%} of the matmul peak"
+            + comparison * (name != "ours")
         )
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    with open("/proc/cpuinfo") as lines:
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def ask(side: subprocess.Popen[str], name: str) -> tuple[float, float]:
@@ -129,15 +142,7 @@ def transformers_steps() -> dict[str, Step]:
     """Return transformers' training step in float32 and under bfloat16 autocast."""
     from transformers import Olmo2Config, Olmo2ForCausalLM
 
-    names = (
-        "vocab_size",
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "rms_norm_eps",
-    )
-    settings = {name: getattr(CONFIG, name) for name in names}
+    settings = {key: value for key, value in vars(CONFIG).items() if key != "rope_theta"}
     rope = {"rope_type": "default", "rope_theta": CONFIG.rope_theta}
     model = Olmo2ForCausalLM(Olmo2Config(**settings, rope_parameters=rope, pad_token_id=None, eos_token_id=None))
     model.load_state_dict(first_weights().state_dict())

@@ -2,6 +2,7 @@
 
 import importlib
 import keyword
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,20 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one verb and return its exit status; what a user can cause is one sentence on standard error."""
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if arguments[0] == "--version":
-        print(__version__)
-        return 0
     try:
-        run_verb(arguments[0], arguments[1:])
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            print(usage())
+        elif arguments[0] == "--version":
+            print(__version__)
+        else:
+            run_verb(arguments[0], arguments[1:])
+        sys.stdout.flush()
     except UsageError as error:
         return complain(error, 2)
     except RunError as error:
         return complain(error, 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone: there is nobody to tell
+    except BrokenPipeError:  # the reader has gone: there is nobody to tell, now or when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.filename is None:

@@ -71,3 +71,10 @@ def test_real_process_ends_with_status_2_and_no_traceback(tmp_path: Path) -> Non
     )
     assert done.returncode == 2
     assert done.stderr.startswith("olmo2: there is no recipe") and done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m olmo2 --help | head -c 1", shell=True, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("u", "")

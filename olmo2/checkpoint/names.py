@@ -15,7 +15,7 @@ NAME_PATTERN = re.compile(rf"(?P<stage>{STAGE_PATTERN.pattern})-step(?P<step>\d+
 
 
 def checkpoint_name(stage: str, step: int, tokens: int, *, total_tokens: int) -> str:
-    """Return the name of the checkpoint after step `step`, when `tokens` of the stage's `total_tokens` had been seen."""
+    """Return the name of the checkpoint after a step, with `tokens` of the stage's `total_tokens` seen."""
     assert STAGE_PATTERN.fullmatch(stage), stage
     unit, letter = (BILLION, "B") if total_tokens >= BILLION else (MILLION, "M")
     return f"{stage}-step{step}-tokens{max(1, -(-tokens // unit))}{letter}"

@@ -1,10 +1,10 @@
 """Arithmetic that a very small model can learn and anyone can check: worked sums, and small problems told in words.
 
-A problem is a chain of steps such as 7+5=12 in which every number is from 1 to `largest_number`; with
-dolma2's way of cutting text, a number below 1000 is one piece. A tenth of all chains is held out by a hash of their
-numbers and operators: whatever the seed, the setting or the words around it, no problem made for training asks for
-one of these (7 + 5 and 5 + 7 count as the same). The single sums themselves are all worked in the arithmetic
-documents, as they are in school; what is checked is reading a new problem, setting it up, and chaining its steps.
+A problem is a chain of steps such as 7+5=12 in which every number is from 1 to `largest_number`; with dolma2's way of
+cutting text, a number below 1000 is one piece. A tenth of all chains is held out by a hash of their numbers and
+operators: whatever the seed, the setting or the words around it, no problem made for training asks for one of these
+(7+5 and 5+7 count as the same). The single sums themselves are all worked in the arithmetic documents, as they are in
+school; what is checked is reading a new problem, setting it up, and chaining its steps.
 """
 
 import hashlib
@@ -110,6 +110,7 @@ class Step:
         return self.left - self.right if self.operator == "-" else self.left * self.right
 
     def __str__(self) -> str:
+        # Without spaces: a number right after its sign is what a small model learns to copy first.
         return f"{self.left}{self.operator}{self.right}={self.result}"
 
 

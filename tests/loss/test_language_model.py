@@ -104,12 +104,56 @@ def test_bfloat16_errs_by_the_rounding_of_logits_and_gradients() -> None:
         assert (ours.double() - slow.double()).norm() < 0.02 * slow.double().norm()
 
 
-def test_huge_logits_overflow_nowhere() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_huge_logits_overflow_nowhere(dtype: torch.dtype, sign: int) -> None:
     hidden, weight, labels = inputs()
-    sums = language_model_loss((hidden * 1e4), weight, labels, z_loss_weight=1e-4)
+    hidden = (sign * 1e4 * hidden.detach()).to(dtype).requires_grad_()
+    sums = language_model_loss(hidden, weight, labels, z_loss_weight=1e-4)
+    total, cross_entropy = slow_loss(hidden, weight, labels, 1e-4)
+    tolerance = 1e-5 if dtype == torch.float32 else 2**-7
+    assert sums.total.item() == pytest.approx(total.item(), rel=tolerance)
+    assert sums.cross_entropy.item() == pytest.approx(cross_entropy.item(), rel=tolerance)
     sums.total.backward()
-    assert sums.total.isfinite()
-    assert hidden.grad is not None and hidden.grad.isfinite().all()
+    assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in (hidden, weight))
+
+
+@pytest.mark.parametrize("label", [0, VOCABULARY - 1])
+def test_a_certain_prediction_costs_nothing_and_a_wrong_one_its_logit(label: int) -> None:
+    """One logit of 10,000 and the rest 0: the cross-entropy is 0 for its label and 10,000 for any other."""
+    hidden, weight = torch.full((1, 1, 1), 1e4), torch.zeros(VOCABULARY, 1)
+    weight[label] = 1
+    for target, expected in ((label, 0.0), (7, 1e4)):
+        sums = language_model_loss(hidden, weight, torch.tensor([[target]]), z_loss_weight=1e-4)
+        assert sums.cross_entropy.item() == expected
+        assert sums.total.item() == pytest.approx(expected + 1e-4 * 1e8)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, -2.5, 1 / 3])
+def test_gradients_follow_the_factor_behind_the_loss(factor: float) -> None:
+    tensors = inputs()
+    ours = torch.autograd.grad(language_model_loss(*tensors, z_loss_weight=0.1).total * factor, tensors[:2])
+    for mine, slow in zip(ours, torch.autograd.grad(slow_loss(*tensors, 0.1)[0] * factor, tensors[:2]), strict=True):
+        torch.testing.assert_close(mine, slow.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 0.7 / 123])
+def test_the_factor_is_not_rounded_to_bfloat16(factor: float) -> None:
+    """A rounded factor would make every gradient of the hidden states too long, or too short, by up to 0.4 percent."""
+    hidden, weight, labels = inputs(torch.bfloat16)
+    (once,) = torch.autograd.grad(language_model_loss(hidden, weight, labels).total, hidden)
+    (scaled,) = torch.autograd.grad(language_model_loss(hidden, weight, labels).total * factor, hidden)
+    once, scaled = once.double(), scaled.double()
+    assert (once * scaled).sum() / once.square().sum() == pytest.approx(factor, rel=1e-3)
+
+
+def test_hidden_states_may_be_a_part_of_a_larger_tensor() -> None:
+    hidden, weight, labels = inputs()
+    part, part_labels = hidden[:, 1:-1], labels[:, 1:-1]
+    ours = torch.autograd.grad(language_model_loss(part, weight, part_labels).total, (hidden, weight))
+    slow = torch.autograd.grad(slow_loss(part, weight, part_labels, 0.0)[0], (hidden, weight))
+    for mine, expected in zip(ours, slow, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_same_with_transformers_loss() -> None:

@@ -2,13 +2,25 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from olmo2.model.kv_cache import KVCache
+from olmo2.model.sizes import SIZES, ModelConfig
 from olmo2.model.transformer import Transformer, positions_in_documents
-from tests.model.reference import hf_twin, random_model, small_config
+from tests.model.reference import hf_config, hf_twin, random_model, small_config
 
 CPU = torch.device("cpu")
+PADDED = torch.tensor([[20], [13], [1]])  # real tokens of each row
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def left_padded() -> Tensor:
+    """Document ids (3, 20) with padding at the front of rows."""
+    return torch.where(torch.arange(20) >= 20 - PADDED, 0, -1)
 
 
 @pytest.fixture(params=[4, 1, 2], ids=["all heads", "one key-value head", "two key-value heads"])
@@ -18,14 +30,21 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 @pytest.fixture
 def input_ids() -> Tensor:
-    return torch.randint(
-        1, 96, (3, 20), generator=torch.Generator().manual_seed(0)
-    )  # 0 pads: transformers learns nothing of it
+    return torch.randint(1, 96, (3, 20))  # 0 pads: transformers learns nothing of it
 
 
 def test_names_and_shapes_of_tensors_are_those_of_transformers(model: Transformer) -> None:
     ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
     assert ours == {name: tensor.shape for name, tensor in hf_twin(model).state_dict().items()}
+
+
+@pytest.mark.parametrize("size", ["olmo2-1b", "olmo2-32b"])
+def test_names_and_shapes_of_published_sizes_are_those_of_transformers(size: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    with torch.device("meta"):
+        ours, theirs = Transformer(SIZES[size]), transformers.Olmo2ForCausalLM(hf_config(SIZES[size]))
+    expected = {name: tensor.shape for name, tensor in theirs.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in ours.state_dict().items()} == expected
 
 
 def test_logits_equal_transformers(model: Transformer, input_ids: Tensor) -> None:
@@ -43,24 +62,30 @@ def test_logits_equal_transformers_at_other_lengths(seq_len: int) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_no_real_position(model: Transformer, input_ids: Tensor, side: str) -> None:
-    is_real = torch.arange(20) < torch.tensor([[20], [13], [1]])
-    if side == "left":
-        is_real = is_real.flip(1)
+    is_real = left_padded() == 0 if side == "left" else left_padded().flip(1) == 0
     logits = model(input_ids, document_ids=torch.where(is_real, 0, -1))
-    positions = (is_real.cumsum(1) - 1).clamp(min=0)
-    theirs = hf_twin(model)(input_ids, attention_mask=is_real.long(), position_ids=positions).logits
+    positions, twin = (is_real.cumsum(1) - 1).clamp(min=0), hf_twin(model)
+    theirs = twin(input_ids, attention_mask=is_real.long(), position_ids=positions).logits
     assert logits.isfinite().all()
     torch.testing.assert_close(logits[is_real], theirs[is_real], rtol=1e-5, atol=1e-5)
+    factors = torch.randn(3, 20, 96) / 10 * is_real[..., None]
+    assert_equal_gradients(model, logits, twin, theirs, factors)
+
+
+def assert_equal_gradients(ours: Transformer, logits: Tensor, twin: nn.Module, theirs: Tensor, factors: Tensor) -> None:
+    """Go back from logits with the gradient `factors` in both models and compare every parameter's."""
+    logits.backward(factors)
+    theirs.backward(factors)
+    expected = {name: parameter.grad for name, parameter in twin.named_parameters()}
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(
+            parameter.grad, expected[name], rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_gradients_equal_transformers(model: Transformer, input_ids: Tensor) -> None:
     twin = hf_twin(model)
-    factors = torch.randn(3, 20, 96) / 10
-    model(input_ids).backward(factors)
-    twin(input_ids).logits.backward(factors)
-    theirs = dict(twin.named_parameters())
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, theirs[name].grad, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: n + m)
+    assert_equal_gradients(model, model(input_ids), twin, twin(input_ids).logits, torch.randn(3, 20, 96) / 10)
 
 
 def test_bfloat16_is_as_near_to_float32_as_transformers_is(model: Transformer, input_ids: Tensor) -> None:
@@ -71,6 +96,19 @@ def test_bfloat16_is_as_near_to_float32_as_transformers_is(model: Transformer, i
     our_error, their_error = ((logits.float() - exact).norm() / exact.norm() for logits in (ours, theirs))
     assert our_error < 0.03
     assert our_error < 1.5 * their_error
+
+
+def test_weights_in_bfloat16_equal_transformers_within_their_rounding(model: Transformer, input_ids: Tensor) -> None:
+    halved = model.bfloat16()
+    ours, theirs = halved(input_ids), hf_twin(halved, torch.bfloat16)(input_ids).logits
+    exact = halved.float()(input_ids)  # the same rounded weights
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    our_error, their_error, difference = (
+        ((left.float() - right.float()).norm() / exact.norm()).item()
+        for left, right in ((ours, exact), (theirs, exact), (ours, theirs))
+    )
+    assert our_error < 1.25 * their_error
+    assert difference < 2**-6  # logits of bfloat16 have 8 bits
 
 
 def test_bfloat16_gradients_reach_the_float32_weights(input_ids: Tensor) -> None:
@@ -93,6 +131,22 @@ def test_documents_in_a_row_are_separate_forwards(model: Transformer, input_ids:
         torch.testing.assert_close(packed[:, start:end], model(input_ids[:, start:end]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("lengths", [(70,), (1, 69), (70, 130), (130, 70, 100), (300,)])
+def test_long_documents_and_their_gradients_are_those_of_separate_forwards(lengths: tuple[int, ...]) -> None:
+    """Rows longer than the blocks of attention, with documents across their borders and padding behind."""
+    model = random_model(small_config())
+    parts = [torch.randint(96, (2, length)) for length in (*lengths, 5)]
+    numbers = [*range(len(lengths)), -1]
+    document_ids = torch.cat([torch.full_like(part, number) for part, number in zip(parts, numbers, strict=True)], 1)
+    packed = model(torch.cat(parts, 1), document_ids=document_ids)[:, :-5]
+    separate = torch.cat([model(part) for part in parts[:-1]], 1)
+    torch.testing.assert_close(packed, separate, rtol=1e-5, atol=1e-5)
+    factors = torch.randn(packed.shape) / 100
+    ours, expected = (torch.autograd.grad(logits, list(model.parameters()), factors) for logits in (packed, separate))
+    for mine, slow in zip(ours, expected, strict=True):
+        torch.testing.assert_close(mine, slow, rtol=1e-4, atol=1e-5)
+
+
 def test_positions_start_anew_with_every_document() -> None:
     document_ids = torch.tensor([[-1, -1, 4, 4, 4, 7], [0, 1, 1, 0, 0, 0]])
     expected = torch.tensor([[0, 1, 0, 1, 2, 0], [0, 0, 1, 0, 1, 2]])
@@ -106,6 +160,30 @@ def test_decoding_with_a_cache_equals_one_forward(model: Transformer, input_ids:
         logits = torch.cat([model(chunk, cache=cache) for chunk in input_ids.split(chunks, dim=1)], dim=1)
         torch.testing.assert_close(logits, model(input_ids), rtol=1e-5, atol=1e-5)
     assert cache.length == 20
+
+
+@pytest.mark.parametrize("chunks", [[20], [12, 1, 7], [19, 1]])
+def test_decoding_behind_left_padding_equals_rows_alone(
+    model: Transformer, input_ids: Tensor, chunks: list[int]
+) -> None:
+    cache = KVCache(model.config, 3, 24, dtype=torch.float32, device=CPU)
+    pieces = zip(input_ids.split(chunks, dim=1), left_padded().split(chunks, dim=1), strict=True)
+    with torch.no_grad():
+        logits = torch.cat([model(piece, document_ids=ids, cache=cache) for piece, ids in pieces], dim=1)
+        for row, num_real in enumerate(PADDED.flatten()):
+            alone = model(input_ids[row : row + 1, 20 - num_real :])[0]
+            torch.testing.assert_close(logits[row, 20 - num_real :], alone, rtol=1e-5, atol=1e-5)
+    assert logits.isfinite().all()
+
+
+def test_a_cache_keeps_documents_apart(model: Transformer, input_ids: Tensor) -> None:
+    document_ids = (torch.arange(20) >= 8).int().expand(3, -1)
+    cache = KVCache(model.config, 3, 20, dtype=torch.float32, device=CPU)
+    pieces = zip(input_ids.split([5, 15], dim=1), document_ids.split([5, 15], dim=1), strict=True)
+    with torch.no_grad():
+        logits = torch.cat([model(piece, document_ids=ids, cache=cache) for piece, ids in pieces], dim=1)
+        separate = torch.cat([model(input_ids[:, :8]), model(input_ids[:, 8:])], dim=1)
+    torch.testing.assert_close(logits, separate, rtol=1e-5, atol=1e-5)
 
 
 def test_a_cache_beyond_its_capacity_is_refused(input_ids: Tensor) -> None:
@@ -128,7 +206,7 @@ def test_a_small_published_shape_with_transformers_own_attention() -> None:
         vocab_size=64, hidden_size=256, intermediate_size=96, num_hidden_layers=1, num_attention_heads=2,
         pad_token_id=0, eos_token_id=1,
     )  # fmt: skip
-    model = random_model(small_config().__class__(
+    model = random_model(ModelConfig(
         vocab_size=64, hidden_size=256, intermediate_size=96, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=2, rope_theta=config.rope_parameters["rope_theta"], rms_norm_eps=config.rms_norm_eps,
     ))  # fmt: skip

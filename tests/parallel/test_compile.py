@@ -18,6 +18,7 @@ from olmo2.parallel import compile as compile_file
 from olmo2.parallel.compile import CompiledBlock, compile_blocks, missing_for_compile
 
 CPU = torch.device("cpu")
+DOCUMENTS = torch.tensor([[0] * 5 + [1] * 7, [0] * 9 + [-1] * 3])
 
 
 def forward_and_gradients(model: Transformer, input_ids: Tensor, document_ids: Tensor | None) -> list[Tensor]:
@@ -25,23 +26,33 @@ def forward_and_gradients(model: Transformer, input_ids: Tensor, document_ids: T
     return [logits, *torch.autograd.grad(logits.square().sum(), list(model.parameters()))]
 
 
+@pytest.fixture
+def input_ids() -> Tensor:
+    return torch.randint(512, (2, 12), generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.skipif(missing_for_compile(CPU) is not None, reason="nothing here compiles C++")
-def test_compiled_training_equals_plain_with_one_graph_for_each_kind_of_input(tiny_model: Transformer) -> None:
+def test_compiled_training_equals_plain(tiny_model: Transformer, input_ids: Tensor) -> None:
     compiled = copy.deepcopy(tiny_model)
     assert compile_blocks(compiled, True, CPU) is None
-    input_ids = torch.randint(512, (2, 12), generator=torch.Generator().manual_seed(0))
-    document_ids = torch.tensor([[0] * 5 + [1] * 7, [0] * 9 + [-1] * 3])
-    torch._dynamo.utils.counters.clear()
-    for documents in (None, document_ids, None):
-        plain = forward_and_gradients(tiny_model, input_ids, documents)
-        ours = forward_and_gradients(compiled, input_ids, documents)
-        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
-    assert not torch._dynamo.utils.counters["graph_break"]
+    plain = forward_and_gradients(tiny_model, input_ids, DOCUMENTS)
+    ours = forward_and_gradients(compiled, input_ids, DOCUMENTS)
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_evaluation_and_decoding_are_not_compiled(tiny_model: Transformer) -> None:
-    input_ids = torch.randint(512, (2, 12), generator=torch.Generator().manual_seed(0))
+def test_all_blocks_share_one_graph_for_each_kind_of_input(tiny_model: Transformer, input_ids: Tensor) -> None:
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compile_blocks(tiny_model, True, CPU)
+    traced = torch.compile(Block.forward, dynamic=False, backend="eager")
+    with patch.object(compile_file, "compiled_forward", return_value=traced):
+        for documents in (None, DOCUMENTS, None, DOCUMENTS.flip(0)):
+            forward_and_gradients(tiny_model, input_ids, documents)
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+
+
+def test_evaluation_and_decoding_are_not_compiled(tiny_model: Transformer, input_ids: Tensor) -> None:
     with torch.no_grad():
         expected = tiny_model(input_ids)
     compile_blocks(tiny_model, True, CPU)
