@@ -29,7 +29,8 @@ def write_small_corpus(
 
     stage1/, stage2/, heldout/  documents as JSON lines
     conversations.jsonl         {"messages": [...]}, for instruction tuning
-    problems.jsonl              {"question": ..., "answer": ...}, to check with; no problem with the same chain of steps is trained on
+    problems.jsonl              {"question": ..., "answer": ...}, to check with; no chain of steps in them
+                                is asked for in what is trained on
     """
     settings = problem_settings or ProblemSettings()
     texts = list(read_machine_text())
