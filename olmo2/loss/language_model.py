@@ -76,7 +76,7 @@ class ChunkedLoss(torch.autograd.Function):
         states_grad, weight_grad = ctx.saved_tensors
         scale = grads[0]
         return (
-            None if states_grad is None else states_grad * scale.to(states_grad.dtype),
+            None if states_grad is None else states_grad * scale,
             None if weight_grad is None else weight_grad * scale,
             None,
             None,

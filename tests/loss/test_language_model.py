@@ -137,7 +137,6 @@ def test_gradients_follow_the_factor_behind_the_loss(factor: float) -> None:
         torch.testing.assert_close(mine, slow.float(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.xfail(reason="the factor is rounded to bfloat16 before it meets the hidden states' gradient")
 @pytest.mark.parametrize("factor", [1 / 3, 0.7 / 123])
 def test_the_factor_is_not_rounded_to_bfloat16(factor: float) -> None:
     """A rounded factor would make every gradient of the hidden states too long, or too short, by up to 0.4 percent."""
