@@ -57,6 +57,7 @@ def test_only_paths_in_the_shipped_folder_move() -> None:
 def test_a_soup_worse_than_its_ingredients_is_a_failure() -> None:
     ingredients = [row("stage2-ingredient1", 1.0), row("stage2-ingredient2", 1.2)]
     require_good_soup([*ingredients, row("soup", 1.1)])
+    require_good_soup([row("stage2-ingredient1", 1.1), row("stage2-ingredient2", 1.1001), row("soup", 1.1001)])
     with pytest.raises(RunError, match=r"the soup has 1\.2000 bits per byte, its ingredients 1\.1000 on average"):
         require_good_soup([*ingredients, row("soup", 1.2)])
 

@@ -89,6 +89,7 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
         allow_abbrev=False,
     )
     parser.known = list(setting_names(recipe_class))
+    refuse_bare_groups(arguments, parser.known)
     try:
         cli: CliSettingsSource[Any] = CliSettingsSource(
             recipe_class, root_parser=parser, formatter_class=RawDescriptionHelpFormatter
@@ -98,6 +99,14 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
         raise UsageError(describe(error, source)) from None
     except SettingsError as error:
         raise UsageError(f"{source}: {error.__cause__ or error}") from None
+
+
+def refuse_bare_groups(arguments: Sequence[str], known: Sequence[str]) -> None:
+    """Raise UsageError for ``--data`` alone: pydantic-settings would take it and change nothing."""
+    for argument in arguments:
+        members = [name for name in known if name.startswith(f"{argument[2:]}.")]
+        if argument.startswith("--") and members:
+            raise UsageError(f"{argument} is a group of settings; set one of them, such as --{members[0]}=...")
 
 
 def make_recipe(recipe_class: type[AnyRecipe], values: dict[str, Any], source: str) -> AnyRecipe:

@@ -147,8 +147,8 @@ def read_json(path: Path | str) -> Any:
 
 def write_gzip(path: Path | str, data: bytes) -> None:
     """Write `data` gzip-compressed with no time stamp, so that equal data give equal files."""
-    with atomic_file(path, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as zipped:
-        zipped.write(data)
+    with atomic_file(path, "wb") as file:
+        file.write(gzip.compress(data, compresslevel=6, mtime=0))
 
 
 def fingerprint(path: Path | str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 IGNORED_LABEL = -100
 CHUNK_ROWS = 1024  # positions whose logits are alive at a time
@@ -72,6 +73,7 @@ class ChunkedLoss(torch.autograd.Function):
         return total, cross_entropy
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         states_grad, weight_grad = ctx.saved_tensors
         scale = grads[0]

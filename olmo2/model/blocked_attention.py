@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 MAX_BLOCKS = 4
 MIN_BLOCK_SIZE = 64
@@ -42,6 +43,7 @@ class BlockedAttention(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         queries, keys, values, output, row_sums, *numerators = ctx.saved_tensors
         seq_len, scale = queries.shape[2], queries.shape[3] ** -0.5

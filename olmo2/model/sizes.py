@@ -4,6 +4,7 @@ Field names are the keys of Hugging Face's config.json, so a shape needs no tran
 Published rows: allenai/OLMo configs/official-0425 and official-1124, OLMo-core nn/transformer/config.py (32B).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from olmo2.base.errors import UsageError
@@ -39,6 +40,9 @@ class ModelConfig:
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("rope_theta", "rms_norm_eps", "initializer_range"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"model.{name} must be a number above 0, not {getattr(self, name)}")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise UsageError(
                 f"model.hidden_size {self.hidden_size} must be an even multiple of "

@@ -14,9 +14,9 @@ class TrainProgress:
     """Shows step, loss, speed, memory and time left; use as a context manager."""
 
     def __init__(self, stage: str, first_step: int, total_steps: int) -> None:
-        self.stage, self.first_step, self.total_steps = stage, first_step, total_steps
+        self.stage, self.total_steps = stage, total_steps
         self.is_terminal = sys.stdout.isatty()
-        self.started = self.last_line = time.perf_counter()
+        self.last_line = time.perf_counter()
         self.text = ""
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -50,7 +50,8 @@ class TrainProgress:
         now = time.perf_counter()
         if not self.is_terminal and (now - self.last_line >= LINE_EVERY_SECONDS or step == self.total_steps):
             self.last_line = now
-            left = (now - self.started) / (step - self.first_step + 1) * (self.total_steps - step)
+            tokens_left = (self.total_steps - step) * values["tokens"] / step
+            left = tokens_left / values["throughput_tokens_per_second"]
             print(f"{self.stage}  step {step}/{self.total_steps} · {self.text} · {left:.0f} s left", flush=True)
 
     def advance(self, step: int) -> None:

@@ -86,6 +86,8 @@ def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--data"], r"--data is a group of settings; set one of them, such as --data\.paths=\.\.\."),
+        (["--skip"], r"--skip is a group of settings; set one of them, such as --skip\.sigma=\.\.\."),
         (["--data.pathz=[a]"], r"--data\.pathz: no such setting; did you mean --data\.paths\?"),
         (["--data.seed=x"], r"data\.seed: input should be a valid integer.*not 'x'"),
         (["--kind=cosin"], r"kind: input should be 'cosine' or 'linear', not 'cosin'"),

@@ -47,6 +47,13 @@ def test_value_and_gradients_equal_the_loop(seq_len: int, has_documents: bool) -
         torch.testing.assert_close(mine.grad, twin.grad, rtol=0, atol=1e-5)
 
 
+def test_second_derivatives_are_refused_rather_than_wrong() -> None:
+    heads = [x.requires_grad_() for x in random_heads(5)]
+    (grad, *_) = torch.autograd.grad(BlockedAttention.apply(*heads, None).square().sum(), heads, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
 def test_large_scores_do_not_overflow() -> None:
     ours = [heads.requires_grad_() for heads in random_heads(70, scale=100.0)]  # scores of about 30,000
     output = BlockedAttention.apply(*ours, None)

@@ -58,6 +58,13 @@ def test_counts_must_be_positive(name: str, value: int) -> None:
         replace(small_config(), **{name: value})
 
 
+@pytest.mark.parametrize("name", ["rope_theta", "rms_norm_eps", "initializer_range"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_fractions_must_be_finite_and_positive(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"model\.{name} must be a number above 0, not {value}"):
+        replace(small_config(), **{name: value})
+
+
 @pytest.mark.parametrize("hidden_size", [30, 33, 36])  # no multiple of 4 heads, odd, heads of odd width
 def test_heads_must_have_an_even_width(hidden_size: int) -> None:
     with pytest.raises(UsageError, match=rf"model\.hidden_size {hidden_size} .*model\.num_attention_heads 4"):

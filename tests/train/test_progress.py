@@ -5,7 +5,13 @@ import pytest
 from olmo2.train import progress
 from olmo2.train.progress import TrainProgress
 
-VALUES = {"loss_nats": 2.5, "throughput_tokens_per_second": 1234.0, "matmul_peak_ratio": 0.25, "memory_gigabytes": 1.5}
+VALUES = {
+    "tokens": 6170.0,
+    "loss_nats": 2.5,
+    "throughput_tokens_per_second": 1234.0,
+    "matmul_peak_ratio": 0.25,
+    "memory_gigabytes": 1.5,
+}
 
 
 def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,4 +28,5 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
     with TrainProgress("stage1", first_step=5, total_steps=9) as bar:
         bar.update(5, VALUES)
-    assert "step 5/9" in capsys.readouterr().out
+    assert "step 5/9" in (line := capsys.readouterr().out)
+    assert line.endswith("· 4 s left\n")  # four more steps of 1,234 tokens at 1,234 tokens a second
