@@ -83,7 +83,7 @@ def measure_batches(folder: Path) -> None:
         )
 
     loader = Loader(Windows(files, seq_len=512, vocab_size=VOCAB_SIZE), global_batch_sequences=16, seed=0)
-    batches = loader.batches(1)
+    batches = loader.batches(1, 21)
     next(batches)
     matrix = torch.ones(1024, 1024)
     computing = waiting = 0.0

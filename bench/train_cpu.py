@@ -3,7 +3,8 @@
 Two processes take turns step by step, so that whatever else the machine does meets both sides alike; a ratio is the
 median over rounds of transformers' seconds by our seconds in that round. A step is forward, loss, backward, gradient
 clipping and fused AdamW on float32 weights. Ours chooses its own number format and adds z-loss; transformers' step
-runs once in float32, its default, and once under bfloat16 autocast.
+runs once in float32, its default, and once under bfloat16 autocast, unless this processor has no bfloat16
+instructions: there a step under autocast takes minutes.
 
     python bench/train_cpu.py [rounds]        about three minutes on two quiet cores
 """
@@ -27,7 +28,7 @@ from olmo2.model.sizes import model_config
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.allocator import tune_allocator
 from olmo2.parallel.compile import compile_blocks
-from olmo2.parallel.device import choose_compute_dtype, matmul_peak_flops
+from olmo2.parallel.device import choose_compute_dtype, is_bf16_fast, matmul_peak_flops
 
 CONFIG = model_config("olmo2-34m", vocab_size=8192)
 NUM_ROWS, SEQ_LEN = 8, 512
@@ -49,7 +50,11 @@ def main(rounds: int) -> None:
         subprocess.Popen([sys.executable, __file__, side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for side in ("ours", "transformers")
     )
-    sides = {"ours": ours, "fp32": theirs, "bf16": theirs}
+    sides = {"ours": ours, "fp32": theirs}
+    if is_bf16_fast(CPU):
+        sides["bf16"] = theirs
+    else:
+        print("bfloat16 autocast is left out: this processor has no bfloat16 instructions")
     our_loss, their_loss = ask(ours, "ours")[1], ask(theirs, "fp32")[1]
     print(f"loss of the first step: ours {our_loss:.4f} with z-loss, transformers {their_loss:.4f} without")
     for _ in range(WARM_UP_STEPS):
@@ -57,12 +62,12 @@ def main(rounds: int) -> None:
             ask(side, name)
 
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    peaks = dict.fromkeys(DTYPES, 0.0)
+    peaks = {name: 0.0 for name in DTYPES if name in sides}
     for round_ in range(rounds):
         for name in list(sides)[:: 1 if round_ % 2 else -1]:
             seconds[name].append(ask(sides[name], name)[0])
-        for name, dtype in DTYPES.items():
-            peaks[name] = max(peaks[name], matmul_peak_flops(CPU, dtype))
+        for name in peaks:
+            peaks[name] = max(peaks[name], matmul_peak_flops(CPU, DTYPES[name]))
     for side in (ours, theirs):
         side.communicate()
     report(seconds, peaks)
@@ -73,7 +78,7 @@ def report(seconds: dict[str, list[float]], peaks: dict[str, float]) -> None:
     print(", ".join(f"matmul peak {name} {peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()))
     for name, values in seconds.items():
         tokens_per_second = NUM_TOKENS / median(values)
-        peak = peaks["fp32" if name == "fp32" else "bf16"]
+        peak = peaks["bf16" if name != "fp32" and "bf16" in peaks else "fp32"]
         share = tokens_per_second * train_flops_per_token(CONFIG, SEQ_LEN) / peak
         ratios = sorted(other / our for other, our in zip(values, seconds["ours"], strict=True))
         comparison = f", ours is {median(ratios):.2f} times as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"

@@ -17,9 +17,12 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from olmo2.base.config import Recipe, make_recipe, read_yaml
+from olmo2.base.config import Recipe, make_recipe, read_yaml, write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file, read_json, write_json
+from olmo2.base.metrics import read_metrics
+from olmo2.checkpoint.keep import TRAINER_FOLDER
+from olmo2.checkpoint.run_state import read_run_state
 from olmo2.checkpoint.soup import SoupRecipe, soup
 from olmo2.corpus.small_corpus import write_small_corpus
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
@@ -35,6 +38,7 @@ from olmo2.train.pretrain import PretrainRecipe, pretrain
 from olmo2.train.sft import SftRecipe, sft
 
 SHIPPED_FOLDER = "runs/quickstart"  # the folder that the recipes name
+SETTINGS_FILE = "quickstart.yaml"
 INGREDIENT_SEEDS = {1: 42, 2: 42069, 3: 666}  # data order of the three stage-2 runs of OLMo 2 7B
 Row = dict[str, Any]  # one line of the table: stage, folder, tokens, seconds, bits_per_byte, accuracy
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -94,13 +98,26 @@ class Life:
     def __init__(self, recipe: QuickstartRecipe) -> None:
         self.settings = recipe
         self.folder = Path(recipe.folder)
-        self.rows: list[Row] = []
-        if self.path("stages.json").exists():
-            self.rows = read_json(self.path("stages.json"))
-        elif self.folder.exists() and any(self.folder.iterdir()) and not self.path("documents").exists():
-            raise UsageError(f"folder: {self.folder} holds something else; choose another folder or delete it")
+        self.require_same_settings()
+        write_recipe(recipe, self.path(SETTINGS_FILE))
+        self.rows: list[Row] = read_json(self.path("stages.json")) if self.path("stages.json").exists() else []
         self.started = time.perf_counter()
         self.console = Console()
+
+    def require_same_settings(self) -> None:
+        """Raise UsageError if the folder holds something else, or a life that was begun with other settings."""
+        if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+            return
+        if not self.path(SETTINGS_FILE).exists():
+            raise UsageError(f"folder: {self.folder} holds something else; choose another folder or delete it")
+        before = make_recipe(QuickstartRecipe, read_yaml(self.path(SETTINGS_FILE)), str(self.path(SETTINGS_FILE)))
+        for name in ("training_ratio", "num_problems"):
+            old, new = getattr(before, name), getattr(self.settings, name)
+            if old != new:
+                raise UsageError(
+                    f"{name}: {self.folder} was begun with {old}, not {new}; choose another --folder, or start all "
+                    f"over again after: rm -r {self.folder}"
+                )
 
     def path(self, name: str) -> Path:
         """Return a path inside the folder."""
@@ -123,10 +140,9 @@ class Life:
         if any(row["stage"] == name for row in self.rows):
             print(f"{self.path(name)} is complete")
             return
-        started = time.perf_counter()
         checkpoint = run()
-        seconds = time.perf_counter() - started
-        state = checkpoint / "trainer" / "state.json"
+        is_trained = (checkpoint / TRAINER_FOLDER).exists()
+        seconds = training_seconds(checkpoint.parent) if is_trained else 0.0
         scores = score_stage(
             checkpoint,
             heldout=self.path("tokens/heldout"),
@@ -136,7 +152,7 @@ class Life:
         row: Row = {
             "stage": name,
             "folder": str(checkpoint),
-            "tokens": read_json(state)["tokens"] if state.exists() else 0,
+            "tokens": read_run_state(checkpoint / TRAINER_FOLDER).tokens if is_trained else 0,
             "seconds": round(seconds, 1),
             "bits_per_byte": round(scores.bits_per_byte, 4),
             "accuracy": round(scores.accuracy_ratio, 4),
@@ -193,6 +209,16 @@ class Life:
             f"Open it in Python:      transformers.AutoModelForCausalLM.from_pretrained({str(release)!r})\n"
             f"Start all over again:   rm -r {self.folder}"
         )
+
+
+def training_seconds(run: Path) -> float:
+    """Return how long the steps of a run took, however often it was stopped in between."""
+    rows = read_metrics(run)
+    tokens = [0, *(row["tokens"] for row in rows)]
+    return sum(
+        (now - before) / row["throughput_tokens_per_second"]
+        for row, before, now in zip(rows, tokens, tokens[1:], strict=False)
+    )
 
 
 def moved(value: Any, old: str, new: str) -> Any:

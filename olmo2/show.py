@@ -24,7 +24,7 @@ def show(arguments: Sequence[str], modules: dict[str, tuple[str, str]]) -> None:
         print(HELP)
         return
     verb = read_yaml(arguments[0]).get("verb")
-    if verb not in modules:
+    if not isinstance(verb, str) or verb not in modules or verb == "show":
         raise UsageError(f"{arguments[0]}: verb is {verb!r}; it must name what the recipe is for, such as pretrain")
     module, recipe_class = modules[verb]
     recipe = parse_recipe(getattr(importlib.import_module(module), recipe_class), arguments, verb)

@@ -5,6 +5,8 @@ are a short YAML file. An unknown key, a missing key or a wrong type is a UsageE
 """
 
 import difflib
+import json
+import os
 import re
 import sys
 import types
@@ -20,6 +22,7 @@ from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsC
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
 
+COMMAND_LINE = "command line"
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -37,7 +40,7 @@ Count = Annotated[int, BeforeValidator(whole_number)]
 class Settings(BaseModel):
     """A part of a recipe: frozen, and nothing it does not know is accepted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Recipe(BaseSettings):
@@ -47,6 +50,7 @@ class Recipe(BaseSettings):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
         cli_kebab_case=False,
         cli_implicit_flags=True,
         cli_avoid_json=True,
@@ -75,7 +79,7 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
     """
     arguments = list(arguments)
     values: dict[str, Any] = {"verb": verb}
-    source = "command line"
+    source = COMMAND_LINE
     if arguments and Path(arguments[0]).suffix in (".yaml", ".yml"):
         source = arguments.pop(0)
         values = read_yaml(source)
@@ -88,25 +92,79 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.known = list(setting_names(recipe_class))
-    refuse_bare_groups(arguments, parser.known)
+    kinds = dict(setting_kinds(recipe_class))
+    parser.known = list(kinds)
+    overrides = [plain_override(argument, kinds) for argument in take_lists(arguments, kinds, values)]
     try:
         cli: CliSettingsSource[Any] = CliSettingsSource(
             recipe_class, root_parser=parser, formatter_class=RawDescriptionHelpFormatter
         )
-        return CliApp.run(recipe_class, cli_args=arguments, cli_settings_source=cli, **values)
+        recipe = CliApp.run(recipe_class, cli_args=overrides, cli_settings_source=cli, **values)
     except ValidationError as error:
-        raise UsageError(describe(error, source)) from None
+        path = ".".join(str(part) for part in error.errors()[0]["loc"])
+        names = [argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")]
+        is_override = any(path == name or path.startswith(f"{name}.") for name in names)
+        raise UsageError(describe(error, COMMAND_LINE if is_override else source)) from None
     except SettingsError as error:
-        raise UsageError(f"{source}: {error.__cause__ or error}") from None
+        raise UsageError(f"{COMMAND_LINE}: {error.__cause__ or error}") from None
+    if recipe.verb != verb:
+        raise UsageError(f"--verb: this is olmo2 {verb}; for another verb call olmo2 {recipe.verb}")
+    return recipe
 
 
-def refuse_bare_groups(arguments: Sequence[str], known: Sequence[str]) -> None:
-    """Raise UsageError for ``--data`` alone: pydantic-settings would take it and change nothing."""
+def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Return the arguments without those that give lists of texts, which are put into `values` as they are meant.
+
+    pydantic-settings would take single texts apart at their commas and quotes.
+    """
+    taken: dict[str, list[str]] = {}
+    rest = []
     for argument in arguments:
-        members = [name for name in known if name.startswith(f"{argument[2:]}.")]
-        if argument.startswith("--") and members:
-            raise UsageError(f"{argument} is a group of settings; set one of them, such as --{members[0]}=...")
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if equals and kinds.get(name) == list[str]:
+            taken.setdefault(name, []).extend(map(os.path.expanduser, elements(name, value)))
+        else:
+            rest.append(argument)
+    for name, texts in taken.items():
+        *groups, last = name.split(".")
+        group = values
+        for part in groups:
+            group[part] = dict(group.get(part) or {})
+            group = group[part]
+        group[last] = texts
+    return rest
+
+
+def elements(name: str, value: str) -> list[str]:
+    """Read ``[a, b]`` or the JSON list ``["a, b", "c"]``; anything else is the only element of the list."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return [value]
+    if '"' not in value:
+        return [part.strip() for part in value[1:-1].split(",") if part.strip()]
+    try:
+        texts = json.loads(value)
+    except json.JSONDecodeError:
+        texts = None
+    if not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
+        raise UsageError(f"--{name}: write a list as [a, b] or, with quotes, as JSON, not {value}")
+    return texts
+
+
+def plain_override(argument: str, kinds: dict[str, Any]) -> str:
+    """Return a ``--name=value`` in the form that pydantic-settings takes; UsageError for a group without a setting."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    members = [known for known in kinds if known.startswith(f"{name}.")]
+    if members and not (value.startswith("{") or value == "null"):
+        raise UsageError(f"--{name} is a group of settings; set one of them, such as --{members[0]}=...")
+    if not equals or name not in kinds:
+        return argument
+    if kinds[name] is bool:
+        if value.lower() not in ("true", "false"):
+            raise UsageError(f"{COMMAND_LINE}: {name}: input should be true or false, not {value!r}")
+        return f"--{name}" if value.lower() == "true" else f"--no-{name}"
+    return f"--{name}={os.path.expanduser(value)}"
 
 
 def make_recipe(recipe_class: type[AnyRecipe], values: dict[str, Any], source: str) -> AnyRecipe:
@@ -149,7 +207,15 @@ def recipe_text(recipe: BaseModel) -> str:
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, but with YAML 1.2's floating-point numbers (``4.0e12``, ``1e-4``)."""
+    """PyYAML's safe loader with YAML 1.2's floating-point numbers (``4.0e12``, ``1e-4``) and no key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping; the standard loader would silently take the last of two equal keys."""
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 RecipeLoader.yaml_implicit_resolvers = {
@@ -179,7 +245,10 @@ class RecipeParser(ArgumentParser):
             raise UsageError(f"{message} (olmo2 {self.prog.split()[-1]} --help lists every setting)")
         name = unknown[1].split("=")[0]
         if not name.startswith("--"):
-            raise UsageError(f"unexpected argument {unknown[1]!r} (settings are written --name=value)")
+            raise UsageError(
+                f"unexpected argument {unknown[1]!r} (a recipe stands before everything else, settings are written "
+                "--name=value)"
+            )
         raise UsageError(f"{name}: no such setting{nearest(name[2:], self.known, prefix='--')}")
 
 
@@ -201,13 +270,13 @@ def nested_model(annotation: Any) -> type[BaseModel] | None:
     return parts[0] if len(parts) == 1 and not hasattr(annotation, "__origin__") else None
 
 
-def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting of `model`."""
+def setting_kinds(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name of every setting of `model` with its annotation."""
     for name, field in model.model_fields.items():
-        yield prefix + name
+        yield prefix + name, field.annotation
         part = nested_model(field.annotation)
         if part is not None:
-            yield from setting_names(part, f"{prefix}{name}.")
+            yield from setting_kinds(part, f"{prefix}{name}.")
 
 
 def nearest(name: str, known: list[str], prefix: str = "") -> str:

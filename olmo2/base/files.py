@@ -5,6 +5,7 @@ into place when it is complete and on disk, so a reader or a later run never mee
 """
 
 import errno
+import fcntl
 import gzip
 import hashlib
 import json
@@ -18,7 +19,13 @@ from typing import IO, Any
 from olmo2.base.errors import RunError, UsageError
 
 PARTIAL_PREFIX = ".partial-"
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+LOCK_FILE = ".lock"
+DISK_ERRORS = {  # of the operating system -> what to do about it
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space or choose another folder"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "choose a folder that you may write to"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder should; choose another folder"),
+    errno.EIO: "check the disk or choose another folder",
+}
 
 
 def partial_path(path: Path) -> Path:
@@ -76,6 +83,20 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def exclusive_folder(folder: Path) -> Iterator[None]:
+    """Keep every other process that asks for `folder` in this way out of it; UsageError if one is in it."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / LOCK_FILE, "w")  # noqa: SIM115 (closed below)
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another process is writing to {folder}; wait for it, or choose another folder") from None
+        yield
+
+
+@contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into one sentence."""
     try:
@@ -84,8 +105,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno not in DISK_ERRORS:
             raise
         raise RunError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder "
-            "(nothing written before is lost)"
+            f"cannot write {path}: {error.strerror}; {DISK_ERRORS[error.errno]} (nothing written before is lost)"
         ) from error
 
 

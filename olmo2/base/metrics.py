@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from pydantic import Field
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
-from olmo2.base.files import atomic_file
+from olmo2.base.files import atomic_file, disk_errors
 
 METRICS_FILE = "metrics.jsonl"
+WANDB_ID_FILE = "wandb-run-id.txt"
 
 
 class TrackSettings(Settings):
@@ -39,8 +41,9 @@ class MetricsLog:
     def write(self, step: int, values: dict[str, float]) -> None:
         """Record `values` of `step`; every name carries its unit. What is not finite is written as null."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self.file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
-        self.file.flush()
+        with disk_errors(self.path):
+            self.file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
+            self.file.flush()
         if self.tensorboard is not None:
             for name, value in values.items():
                 self.tensorboard.add_scalar(name, value, step)
@@ -62,10 +65,16 @@ def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a whole line ends in a newline
-    try:
-        return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path} is damaged ({error}); move it away to go on without its history") from None
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+            raise UsageError(f"{path}:{number} is damaged; move the file away to go on without its history")
+        rows.append(row)
+    return rows
 
 
 def open_tensorboard(run_folder: Path) -> Any:
@@ -78,11 +87,15 @@ def open_tensorboard(run_folder: Path) -> Any:
 
 
 def open_wandb(run_folder: Path, project: str, recipe: dict[str, Any]) -> Any:
-    """Return a run of Weights & Biases that continues the one of the same folder."""
+    """Return a run of Weights & Biases that continues the one of the same folder, by the id kept in it."""
     try:
         import wandb
     except ImportError:
         raise UsageError("track.wandb_project needs the package wandb: pip install 'olmo2[track]'") from None
+    id_file = run_folder / WANDB_ID_FILE
+    if not id_file.exists():
+        with atomic_file(id_file) as file:
+            file.write(secrets.token_hex(8))
     return wandb.init(
-        project=project, name=run_folder.name, id=run_folder.name, resume="allow", dir=run_folder, config=recipe
+        project=project, name=run_folder.name, id=id_file.read_text(), resume="allow", dir=run_folder, config=recipe
     )

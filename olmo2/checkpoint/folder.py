@@ -81,7 +81,9 @@ def load_model(
     """
     folder = find_model_folder(name, revision)
     config, tokenizer = read_model_folder(folder)
-    model = empty_model(config, dtype or stored_dtype(open_weights(folder), folder), device)
+    stored = open_weights(folder)
+    check_weights(folder, stored, config)  # before memory is taken for a shape that may be wrong
+    model = empty_model(config, dtype or stored_dtype(stored, folder), device)
     load_weights(folder, model)
     return model, tokenizer
 

@@ -15,10 +15,10 @@ from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
 from olmo2.base.files import PARTIAL_PREFIX, partial_path, read_json, write_json
 from olmo2.checkpoint.names import parse_checkpoint_name
+from olmo2.checkpoint.run_state import STATE_FILE
 
 CONTENTS_FILE = "checkpoint.json"
 TRAINER_FOLDER = "trainer"
-STATE_FILE = "state.json"
 PARTIAL_PATTERN = re.compile(rf"{re.escape(PARTIAL_PREFIX)}\d+-(.+)")
 
 

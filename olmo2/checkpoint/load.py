@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,8 @@ from torch import Tensor
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import read_json
 from olmo2.checkpoint.hf_config import config_from_hf
-from olmo2.checkpoint.keep import CONTENTS_FILE, STATE_FILE, TRAINER_FOLDER, damage, latest_checkpoint
+from olmo2.checkpoint.keep import CONTENTS_FILE, TRAINER_FOLDER, damage, latest_checkpoint
+from olmo2.checkpoint.run_state import RunState, read_run_state
 from olmo2.checkpoint.tensors import StoredTensors, open_weights
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
@@ -93,17 +93,18 @@ def describe_differences(there: ModelConfig, here: ModelConfig) -> str:
     return ", ".join(f"{name} {theirs} against {ours}" for name, theirs, ours in pairs if theirs != ours)
 
 
-def load_trainer_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_trainer_state(folder: Path) -> tuple[dict[str, Tensor], RunState]:
     """Return a complete checkpoint's optimizer tensors, on the CPU, and the state that was saved with them.
 
-    The tensors are backed by the file until they are written to. Raises UsageError for a folder without trainer state.
+    The tensors are backed by the file until they are written to. Raises UsageError for a folder without trainer
+    state, RunError for a damaged one.
     """
     folder = Path(folder)
     require_model_folder(folder)
     if not (folder / TRAINER_FOLDER).exists():
-        raise UsageError(f"{folder} holds a model without trainer state; start a new stage from it instead of resuming")
+        raise UsageError(f"{folder} holds a model without trainer state, so there is no run to go on with")
     tensors = StoredTensors([folder / TRAINER_FOLDER / OPTIMIZER_FILE])
-    return dict(tensors), read_json(folder / TRAINER_FOLDER / STATE_FILE)
+    return dict(tensors), read_run_state(folder / TRAINER_FOLDER)
 
 
 def empty_model(config: ModelConfig, dtype: torch.dtype, device: torch.device | str) -> Transformer:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from olmo2.base.files import atomic_folder, write_json
+from olmo2.base.files import atomic_folder
 from olmo2.checkpoint.folder import write_model_folder
-from olmo2.checkpoint.keep import STATE_FILE, TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
+from olmo2.checkpoint.keep import TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
 from olmo2.checkpoint.load import OPTIMIZER_FILE
+from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensors import write_tensors
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -23,7 +23,7 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     *,
     optimizer_tensors: Mapping[str, Tensor],
-    state: dict[str, Any],  # plain JSON; "ephemeral": true lets a later checkpoint replace this one
+    state: RunState,
     recipe_text: str,
 ) -> None:
     """Save model, optimizer, state and recipe at `folder`; weights are stored in the dtype that they have.
@@ -38,6 +38,6 @@ def save_checkpoint(
         trainer = partial / TRAINER_FOLDER
         trainer.mkdir()
         write_tensors(trainer / OPTIMIZER_FILE, optimizer_tensors)
-        write_json(trainer / STATE_FILE, state)
+        write_run_state(trainer, state)
         (partial / RECIPE_FILE).write_text(recipe_text, encoding="utf-8")
         write_contents(partial)

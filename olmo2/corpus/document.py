@@ -68,14 +68,14 @@ def read_found(found: list[tuple[str, list[tuple[Path, str]]]], text_field: str)
             yield from read_file(file, source, text_field)
 
 
-def find_files(path: str) -> list[tuple[Path, str]]:
+def find_files(path: str, *, setting: str = "documents") -> list[tuple[Path, str]]:
     """Return the files that `path` stands for, in the order in which to read them, each with its source's name."""
     place = Path(path).expanduser()
     if place.is_dir():
         files = [(file, place.resolve().name) for file in walk(place) if is_known(file)]
         if not files:
             raise UsageError(
-                f"documents: the folder {path} holds no file of a known kind; name its files or use a glob"
+                f"{setting}: the folder {path} holds no file of a known kind; name its files or use a glob"
             )
         return files
     if place.is_file():
@@ -85,8 +85,8 @@ def find_files(path: str) -> list[tuple[Path, str]]:
         files = [(match, stem(match)) for match in matches if match.is_file()]
         if files:
             return files
-        raise UsageError(f"documents: no file matches {path}")
-    raise UsageError(f"documents: there is no file or folder {path}")
+        raise UsageError(f"{setting}: no file matches {path}")
+    raise UsageError(f"{setting}: there is no file or folder {path}")
 
 
 def walk(folder: Path) -> list[Path]:
@@ -289,6 +289,8 @@ def read_hub(path: str, text_field: str) -> Iterator[Document]:
         raise UsageError(f"reading {path} needs the package datasets: pip install 'olmo2[data]'") from None
     name, _, split = path.removeprefix(HUB_PREFIX).partition(":")
     split = split or "train"
+    if not name:
+        raise UsageError(f"documents: {path} names no data set; write hf:NAME or hf:NAME:SPLIT")
     try:
         for number, row in enumerate(datasets.load_dataset(name, split=split, streaming=True), 1):
             yield to_document(row, text_field, name, name, f"{HUB_PREFIX}{name}:{split}:{number}", number)

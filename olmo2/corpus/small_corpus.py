@@ -13,6 +13,7 @@ from olmo2.corpus.word_problems import ProblemSettings, arithmetic_documents, he
 
 SEED = 6198
 HELD_OUT_EVERY = 20  # one machine text in so many is never trained on
+STAGE2_CODE_EVERY = 3  # one source file in so many is read again in stage 2, so that code is not forgotten
 PROSE_SOURCES = ("python-docstrings", "python-topics")
 
 
@@ -34,16 +35,16 @@ def write_small_corpus(
     """
     settings = problem_settings or ProblemSettings()
     texts = list(read_machine_text())
-    held_out = [text for text in texts if is_held_out(text)]
-    trained = [text for text in texts if not is_held_out(text)]
-    prose = [text for text in trained if text.source in PROSE_SOURCES]
+    held_out = [text for text in texts if lot(text, HELD_OUT_EVERY) == 0]
+    trained = [text for text in texts if lot(text, HELD_OUT_EVERY) != 0]
+    better = [text for text in trained if text.source in PROSE_SOURCES or lot(text, STAGE2_CODE_EVERY) == 0]
     with atomic_folder(folder) as partial:
         write_documents(partial / "heldout" / "text.jsonl.gz", held_out)
         write_documents(partial / "stage1" / "text.jsonl.gz", trained)
         write_documents(
             partial / "stage1" / "arithmetic.jsonl.gz", arithmetic_documents(settings, num_stage1_arithmetic, SEED)
         )
-        write_documents(partial / "stage2" / "text.jsonl.gz", prose)
+        write_documents(partial / "stage2" / "text.jsonl.gz", better)
         write_documents(
             partial / "stage2" / "arithmetic.jsonl.gz", arithmetic_documents(settings, num_stage2_arithmetic, SEED + 1)
         )
@@ -57,9 +58,9 @@ def write_small_corpus(
         )
 
 
-def is_held_out(text: Document) -> bool:
-    """Return whether a text is kept from training: by its name alone, so that it is the same on every run."""
-    return int.from_bytes(hashlib.sha256(text.id.encode()).digest()[:4], "big") % HELD_OUT_EVERY == 0
+def lot(text: Document, size: int) -> int:
+    """Return a number below `size` drawn from a text's name alone, so that it is the same on every run."""
+    return int.from_bytes(hashlib.sha256(text.id.encode()).digest()[:4], "big") % size
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:

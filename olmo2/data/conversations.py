@@ -7,11 +7,12 @@ N = tokens of all conversations, C = conversations, B = rows of a batch, T = seq
 import hashlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from olmo2.base.errors import UsageError
-from olmo2.corpus.document import find_files, read_json_lines, read_parquet, split_name
+from olmo2.corpus.document import ROW_SUFFIXES, find_files, read_json_lines, read_parquet, split_name
 from olmo2.data.batch import IGNORED_LABEL, PADDING_DOCUMENT, Batch, Sequences, make_batch
 from olmo2.data.packing import pack_best_fit
 from olmo2.tokenizer.chat_template import encode_chat
@@ -144,7 +145,12 @@ def read_conversations(paths: Sequence[str], tokenizer: Tokenizer, *, seq_len: i
 def read_messages(paths: Sequence[str]) -> Iterator[tuple[str, list[Mapping[str, str]]]]:
     """Yield (file:line, messages) for every row of `paths`, in that order."""
     for path in paths:
-        for file, _ in find_files(path):
+        found = find_files(path, setting="data.paths")
+        if Path(path).expanduser().is_dir():
+            found = [(file, source) for file, source in found if split_name(file)[1] in (*ROW_SUFFIXES, ".parquet")]
+            if not found:
+                raise UsageError(f"data.paths: the folder {path} holds no JSON lines and no Parquet file")
+        for file, _ in found:
             _, suffix, compression = split_name(file)
             rows = read_parquet(file, "messages") if suffix == ".parquet" else read_json_lines(file, compression)
             number = 0

@@ -4,7 +4,6 @@ What a step reads is a pure function of its number, so a run resumes at any step
 and the global batch is the same for any number of ranks.
 """
 
-import itertools
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,16 +64,17 @@ class Loader:
         whole = self._epoch_order(epoch)[start : start + self.global_batch_sequences]
         return self.sequences.batch(np.asarray(whole[self.rank :: self.world_size], dtype=np.int64))
 
-    def batches(self, first_step: int) -> Generator[Batch, None, None]:
-        """Yield the batches of `first_step` and of all steps after it, without end.
+    def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
+        """Yield the batches of `first_step` to `last_step`.
 
         A thread reads one batch ahead; closing the generator ends it. An error in the thread is raised here.
         """
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") as thread:
             ahead = thread.submit(self.batch, first_step)
-            for step in itertools.count(first_step):
+            for step in range(first_step, last_step + 1):
                 batch = ahead.result()
-                ahead = thread.submit(self.batch, step + 1)
+                if step < last_step:
+                    ahead = thread.submit(self.batch, step + 1)
                 yield batch
 
     def _epoch_order(self, epoch: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -67,6 +67,8 @@ class TokenFile:
     """As NumPy writes it, with the byte order: "<u4"."""
     num_tokens: int
     header_bytes: int = 0
+    tokenizer: str | None = None
+    """Fingerprint of the tokenizer it was made with, if its folder says so."""
 
 
 def map_tokens(file: TokenFile) -> np.ndarray:
@@ -152,7 +154,17 @@ def open_folder(folder: Path) -> list[TokenFile]:
                 f"{file.path} holds {file.num_tokens:,} tokens, but {folder / TOKENS_JSON} says {part.num_tokens:,}; "
                 "copy the folder or tokenize again"
             )
-    return files
+    return [replace(file, tokenizer=description.tokenizer) for file in files]
+
+
+def require_tokenizer(files: Sequence[TokenFile], fingerprint: str) -> None:
+    """Raise UsageError naming the first file that says it was made with a tokenizer of another fingerprint."""
+    for file in files:
+        if file.tokenizer not in (None, fingerprint):
+            raise UsageError(
+                f"{file.path.parent} was tokenized with another tokenizer than the model's; name that tokenizer, or "
+                "tokenize the documents again"
+            )
 
 
 def open_file(path: Path, dtype: str | None) -> TokenFile:

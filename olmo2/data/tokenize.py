@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from rich.console import Console
 
-from olmo2.base.config import Recipe
+from olmo2.base.config import Count, Recipe
 from olmo2.base.errors import UsageError
 from olmo2.base.files import require_vacant
 from olmo2.corpus.document import Document, read_documents
@@ -30,9 +30,9 @@ class TokenizeRecipe(Recipe):
     """token folder to write"""
     text_field: str = "text"
     """name of the field or column that holds a row's text"""
-    heldout_every: int | None = Field(default=None, ge=2)
+    heldout_every: Count | None = Field(default=None, ge=2)
     """put every n-th document into <output>-heldout instead; null puts none there"""
-    tokens_per_part: int = Field(default=2**29, gt=0)
+    tokens_per_part: Count = Field(default=2**29, gt=0)
     """tokens after which the next file of a token folder begins"""
 
 

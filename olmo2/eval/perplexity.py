@@ -4,13 +4,14 @@ Shapes   B sequences · T positions
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from olmo2.data.batch import IGNORED_LABEL, Sequences
+from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences
 from olmo2.loss.language_model import language_model_loss
 from olmo2.model.transformer import Transformer
 
@@ -24,21 +25,24 @@ class HeldOut:
     num_tokens: int
 
 
+def heldout_batches(sequences: Sequences, *, batch_sequences: int, max_tokens: int) -> list[Batch]:
+    """Return batches of at most `max_tokens` tokens in all, taken evenly from all of `sequences`."""
+    num_sequences = max(1, min(len(sequences), max_tokens // sequences.seq_len))
+    indices = np.linspace(0, len(sequences) - 1, num_sequences).astype(np.int64)
+    return [
+        sequences.batch(indices[start : start + batch_sequences]) for start in range(0, num_sequences, batch_sequences)
+    ]
+
+
 @torch.no_grad()
 def heldout_loss(
     model: Transformer,
-    sequences: Sequences,
+    batches: Sequence[Batch],
     token_bytes: np.ndarray,  # (vocab_size,) UTF-8 bytes of each token id, 0 for special tokens
-    *,
-    batch_sequences: int,
-    max_tokens: int,
 ) -> HeldOut:
-    """Measure the loss on at most `max_tokens` tokens, taken evenly from all of `sequences`."""
-    num_sequences = max(1, min(len(sequences), max_tokens // sequences.seq_len))
-    indices = np.linspace(0, len(sequences) - 1, num_sequences).astype(np.int64)
+    """Measure the loss on the target tokens of `batches`."""
     nats, num_tokens, num_bytes = 0.0, 0, 0
-    for start in range(0, num_sequences, batch_sequences):
-        batch = sequences.batch(indices[start : start + batch_sequences])
+    for batch in batches:
         targets = batch.labels[batch.labels != IGNORED_LABEL].numpy()
         moved = batch.to(model.device)
         nats += cross_entropy_sum(model, moved.input_ids, moved.labels, moved.document_ids)

@@ -10,13 +10,13 @@ from olmo2.corpus.document import read_json_lines
 from olmo2.data.token_files import open_tokens
 from olmo2.data.windows import Windows
 from olmo2.eval.answers import check_answers
-from olmo2.eval.perplexity import heldout_loss
+from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 SEQ_LEN = 256
-MAX_HELDOUT_TOKENS = 65_536
-MAX_NEW_TOKENS = 48
+MAX_HELDOUT_TOKENS = 32_768
+MAX_NEW_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def score_stage(folder: Path, *, heldout: Path, problems: Path, is_chat: bool) -
     windows = Windows(
         open_tokens([str(heldout)], None), seq_len=SEQ_LEN, vocab_size=tokenizer.vocab_size, repetition_filter=False
     )
-    held_out = heldout_loss(model, windows, tokenizer.token_bytes(), batch_sequences=16, max_tokens=MAX_HELDOUT_TOKENS)
+    batches = heldout_batches(windows, batch_sequences=16, max_tokens=MAX_HELDOUT_TOKENS)
+    held_out = heldout_loss(model, batches, tokenizer.token_bytes())
     rows: list[Any] = [row for _, row in read_json_lines(problems, "")]
     checked = check_answers(
         model,

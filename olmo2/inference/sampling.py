@@ -9,11 +9,13 @@ from torch import Tensor
 
 from olmo2.base.config import Settings
 
+COLDEST = 1e-4  # below this a draw is always the most likely token, and logits over it might overflow
+
 
 class SamplingSettings(Settings):
     """How the next token is chosen."""
 
-    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    temperature: float = Field(default=0.0, ge=0)
     """0 = always the most likely token; higher = more varied"""
     top_k: int | None = Field(default=None, ge=1)
     """draw only from this many most likely tokens"""
@@ -21,13 +23,13 @@ class SamplingSettings(Settings):
     """draw only from the most likely tokens that together have this probability"""
     max_new_tokens: int = Field(default=256, ge=1)
     """tokens of the answer at most"""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """of the draws"""
 
 
 def choose_tokens(logits: Tensor, settings: SamplingSettings, generator: torch.Generator) -> Tensor:
     """Return (B,) token ids for `logits` (B, V); `generator` lives on the CPU."""
-    if settings.temperature == 0:
+    if settings.temperature < COLDEST:
         return logits.argmax(dim=-1)
     scaled = logits.float() / settings.temperature
     if settings.top_k is not None:

@@ -13,7 +13,8 @@ def rope_tables(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor,
     The sines of the first half of a head are negative, as `rotate` wants them.
     """
     exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    angles = positions[..., None].float() * theta**-exponents
+    # The reciprocal of the power, as transformers rounds it: at position 4,000 the last bit moves logits by 5e-5.
+    angles = positions[..., None].float() * (1.0 / theta**exponents)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 

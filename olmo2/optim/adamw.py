@@ -1,7 +1,7 @@
 """AdamW with OLMo 2's parameter groups, and its state as named tensors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from olmo2.optim.skip_step import SkipStepSettings
 
 EMBEDDING = "model.embed_tokens.weight"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimSettings(Settings):
@@ -20,10 +21,10 @@ class OptimSettings(Settings):
 
     peak_lr: float = Field(gt=0)
     """highest learning rate"""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Share, Share] = (0.9, 0.95)
     """decay of the running mean of gradients and of their squares"""
-    eps: float = Field(default=1e-8, gt=0)
-    """added to the root of the second moment"""
+    eps: float = Field(default=1e-8, ge=1e-30)
+    """added to the root of the second moment; must not vanish in float32"""
     weight_decay: float = Field(default=0.1, ge=0)
     """on every weight but the input embedding, norms included"""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -73,15 +74,18 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
     """
     if not tensors:
         return
+
+    def stored(name: str, shape: torch.Size, device: torch.device) -> Tensor:
+        if name not in tensors or tensors[name].shape != shape:
+            found = tuple(tensors[name].shape) if name in tensors else "nothing"
+            raise UsageError(
+                f"the checkpoint's optimizer state holds {found} for {name}, the model needs {tuple(shape)}; "
+                "load a checkpoint of the same shape"
+            )
+        return tensors[name].to(device, torch.float32, copy=True)
+
     for name, parameter in model.named_parameters():
-        state: dict[str, Tensor] = {"step": tensors["step"].clone()}
-        for moment in MOMENTS:
-            key = f"{moment}.{name}"
-            if key not in tensors or tensors[key].shape != parameter.shape:
-                found = tuple(tensors[key].shape) if key in tensors else "nothing"
-                raise UsageError(
-                    f"the checkpoint's optimizer state holds {found} for {key}, the model needs "
-                    f"{tuple(parameter.shape)}; load a checkpoint of the same shape"
-                )
-            state[moment] = tensors[key].to(parameter.device, copy=True)
-        optimizer.state[parameter] = state
+        optimizer.state[parameter] = {
+            "step": stored("step", torch.Size(), parameter.device),
+            **{moment: stored(f"{moment}.{name}", parameter.shape, parameter.device) for moment in MOMENTS},
+        }

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import deque
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from olmo2.base.config import Settings
 
@@ -18,6 +18,15 @@ class SkipStepSettings(Settings):
     """no step is an outlier before this many are remembered"""
     max_deviations: float = Field(default=6.0, gt=0)
     """standard deviations above the mean from which on a step is skipped"""
+
+
+class StepHistory(BaseModel):
+    """The losses (nats) and gradient norms of recent steps, oldest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    losses: list[float]
+    grad_norms: list[float]
 
 
 class StepGuard:
@@ -49,11 +58,11 @@ class StepGuard:
         limit = statistics.fmean(history) + self.settings.max_deviations * statistics.stdev(history)
         return value > limit
 
-    def state(self) -> dict[str, list[float]]:
-        """Return the history as plain values."""
-        return {"losses": list(self.losses), "grad_norms": list(self.grad_norms)}
+    def history(self) -> StepHistory:
+        """Return what is remembered."""
+        return StepHistory(losses=list(self.losses), grad_norms=list(self.grad_norms))
 
-    def restore(self, state: dict[str, list[float]]) -> None:
-        """Take up a history returned by `state`."""
-        self.losses.extend(state["losses"])
-        self.grad_norms.extend(state["grad_norms"])
+    def restore(self, history: StepHistory) -> None:
+        """Take up a history returned by `history`."""
+        self.losses.extend(history.losses)
+        self.grad_norms.extend(history.grad_norms)

@@ -1,5 +1,6 @@
 """Compile the blocks of a model for training, where a compiler is at hand."""
 
+import logging
 import shutil
 import sysconfig
 from functools import cache
@@ -51,6 +52,8 @@ def compile_blocks(model: Transformer, enabled: CompileChoice, device: torch.dev
         if enabled is True:
             raise UsageError(f"compile: true needs {missing}; install it, or set compile to auto or false")
         return f"blocks are not compiled, which makes training slower: {missing} is missing"
+    if device.type == "cpu":  # torch's compiler would warn where a CUDA toolkit lies about without a GPU
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     for block in model.model.layers:
         block.__class__ = CompiledBlock
     return None

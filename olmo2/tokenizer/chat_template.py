@@ -154,16 +154,18 @@ def spans_of_turns(
 ) -> list[Span]:
     """Find the assistant turns in `text` by rendering the conversation up to them and through them.
 
-    Raises UsageError if the template writes the start of a conversation differently once more follows.
+    Raises UsageError if the template writes the start of a conversation differently once more follows, and for a
+    conversation that an assistant opens.
     """
     spans: list[Span] = []
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         before, through = render_part(messages[:number], True), render_part(messages[: number + 1], False)
-        if not (through.startswith(before) and text.startswith(through)):
+        # Where nothing was said before, the published template writes no generation prompt: nothing can be told apart.
+        if not (number and through.startswith(before) and text.startswith(through)):
             raise UsageError(
-                "the tokenizer's chat template does not show which text is the assistant's: "
+                "the tokenizer's chat template does not show which text is the assistant's in this conversation: "
                 "put {% generation %} and {% endgeneration %} around it in the template"
             )
         spans.append((len(before), len(through)))

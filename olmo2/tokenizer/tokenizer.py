@@ -46,7 +46,8 @@ class Tokenizer:
         self._text = text
         self._backend = load_backend(text, source)
         self._backend.encode_special_tokens = True  # meaning: text that looks like a control token stays text
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        # Of the content, not of its layout: other programs write the same tokenizer with other spaces.
+        self.fingerprint = hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
         self.chat_template = chat_template
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         self.vocab_size = max(vocabulary.values(), default=-1) + 1
@@ -162,11 +163,16 @@ class Tokenizer:
         """A fastokens.Tokenizer; None where it is not installed or not known to give the very same ids."""
         if not self.is_byte_level or self._backend.normalizer is not None:
             return None
+        if getattr(self._backend.model, "dropout", None) is not None:
+            return None
         try:
             import fastokens
         except ImportError:
             return None
-        return fastokens.Tokenizer.from_json_str(self._backend.to_str())  # without truncation and padding
+        try:
+            return fastokens.Tokenizer.from_json_str(self._backend.to_str())  # without truncation and padding
+        except ValueError:  # a layout that it does not know
+            return None
 
 
 def load_tokenizer(name: str | Path, *, revision: str | None = None) -> Tokenizer:
@@ -218,9 +224,13 @@ def read_chat_template(folder: Path, configured: object) -> str:
     """Return the folder's own chat template: its file, else the one in its configuration, else OLMo 2's."""
     file = folder / CHAT_TEMPLATE_FILE
     if file.is_file():
-        return file.read_bytes().decode()
+        try:
+            return file.read_bytes().decode()
+        except UnicodeDecodeError:
+            raise UsageError(f"{file} is not UTF-8 text; write it again") from None
     if isinstance(configured, list):  # several named templates
-        configured = {each["name"]: each["template"] for each in configured}.get("default")
+        named = [each for each in configured if isinstance(each, dict)]
+        configured = next((each.get("template") for each in named if each.get("name") == "default"), None)
     return configured if isinstance(configured, str) else OLMO2_CHAT_TEMPLATE
 
 

@@ -9,18 +9,20 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from olmo2.base.config import Count, Recipe, Settings, read_yaml, write_recipe
-from olmo2.base.errors import UsageError
-from olmo2.base.files import PARTIAL_PREFIX
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
 from olmo2.base.metrics import TrackSettings
 from olmo2.checkpoint.folder import load_model
-from olmo2.checkpoint.keep import KeepSettings, latest_checkpoint
+from olmo2.checkpoint.keep import KeepSettings, damage, latest_checkpoint
 from olmo2.checkpoint.load import load_trainer_state
-from olmo2.checkpoint.names import checkpoint_name
+from olmo2.checkpoint.names import checkpoint_name, parse_checkpoint_name
+from olmo2.checkpoint.run_state import RunState
+from olmo2.checkpoint.save import RECIPE_FILE
 from olmo2.data.batch import Sequences
 from olmo2.data.loader import Loader
-from olmo2.data.token_files import open_tokens
+from olmo2.data.token_files import open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
-from olmo2.eval.perplexity import heldout_loss
+from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer, restore_optimizer
 from olmo2.optim.schedule import ScheduleSettings
@@ -31,7 +33,10 @@ from olmo2.parallel.device import choose_compute_dtype, choose_device
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Evaluate = Callable[[Transformer], dict[str, float]]
-RECIPE_FILE = "recipe.yaml"
+ORDER_FOLDER = "order"
+# What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
+# same is told by their fingerprint: files may move.
+FIXED_SETTINGS = ("verb", "model", "tokenizer", "run.stage", "run.seed", "run.global_batch_tokens", "data.seq_len")
 
 
 class LossSettings(Settings):
@@ -48,6 +53,8 @@ class HeldOutSettings(Settings):
     """token folders or files"""
     max_tokens: Count = Field(default=65_536, ge=1)
     """tokens to look at in each evaluation, spread evenly over the files"""
+    dtype: str | None = None
+    """of raw token files that carry no description, such as uint32; null = as described"""
 
 
 class RunSettings(Settings):
@@ -65,7 +72,7 @@ class RunSettings(Settings):
     """tokens of one optimizer step, over all devices"""
     micro_batch_sequences: int = Field(default=8, ge=1)
     """sequences that go through the model at a time; changes memory and speed, not the result"""
-    seed: int = Field(default=6198, ge=0)
+    seed: int = Field(default=6198, ge=0, lt=2**63)
     """of initial weights and data order"""
     device: str = "auto"
     """auto, cuda, mps, xpu or cpu"""
@@ -120,14 +127,18 @@ class Job:
     loader: Loader
     guard: StepGuard
     evaluate: Evaluate
-    first_step: int
     total_steps: int
-    state: dict[str, Any]  # what every checkpoint of this run says of it, besides its position
+    resumed: tuple[Path, RunState] | None  # the checkpoint that the run goes on from
 
     @property
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.recipe.run.folder)
+
+    @property
+    def first_step(self) -> int:
+        """The step to take next."""
+        return 1 if self.resumed is None else self.resumed[1].step + 1
 
     @property
     def total_tokens(self) -> int:
@@ -144,21 +155,33 @@ class Job:
 def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Callable[[Tokenizer], Sequences]) -> Job:
     """Build a job: from `start` for a new run, from the newest complete checkpoint for one that is resumed.
 
-    Raises UsageError if run.folder holds a run that is not resumed, or if the data are no longer the same.
+    Nothing is written before everything is built. Raises UsageError if run.folder holds a run that is not resumed, if
+    the data are no longer the same, or if settings do not fit each other.
     """
     run = recipe.run
     checkpoint = run_to_resume(recipe)
     device = choose_device(run.device)
-    state: dict[str, Any] = {}
+    resumed = None
     if checkpoint is None:
         begin = start()
     else:
         model, tokenizer = load_model(checkpoint)
         tensors, state = load_trainer_state(checkpoint)
-        begin = Start(model, tokenizer, state["parent"], tensors)
+        resumed = checkpoint, state
+        begin = Start(model, tokenizer, state.parent, tensors)
     sequences = sequences_of(begin.tokenizer)
-    if state and state["data"] != sequences.fingerprint():
+    if resumed and resumed[1].data != sequences.fingerprint():
         raise UsageError(f"the training data are not those that {checkpoint} was trained on; start a new run.folder")
+    loader = Loader(
+        sequences,
+        global_batch_sequences=num_sequences(recipe, sequences.seq_len, begin.model.config.max_position_embeddings),
+        seed=run.seed,
+        order=Path(run.folder) / ORDER_FOLDER,
+    )
+    if run.total_tokens is not None:
+        total_steps = -(-run.total_tokens // run.global_batch_tokens)
+    else:
+        total_steps = max(1, round((run.epochs or 0) * loader.steps_per_epoch))
 
     if device.type == "cpu":
         tune_allocator()
@@ -170,35 +193,24 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     optimizer = build_optimizer(model, recipe.optim)
     restore_optimizer(model, optimizer, begin.optimizer_tensors)
     guard = StepGuard(recipe.optim.skip_step)
-    if state:
-        guard.restore(state["guard"])
-
-    if run.global_batch_tokens % sequences.seq_len:
-        raise UsageError(
-            f"run.global_batch_tokens {run.global_batch_tokens} must be a multiple of seq_len {sequences.seq_len}"
-        )
-    loader = Loader(
-        sequences,
-        global_batch_sequences=run.global_batch_tokens // sequences.seq_len,
-        seed=run.seed,
-        order=Path(run.folder) / "order",
-    )
-    if run.total_tokens is not None:
-        total_steps = -(-run.total_tokens // run.global_batch_tokens)
-    else:
-        total_steps = max(1, round((run.epochs or 0) * loader.steps_per_epoch))
+    if resumed:
+        guard.restore(resumed[1].history)
+    evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len)
     write_recipe(recipe, Path(run.folder) / RECIPE_FILE)
-    return Job(
-        recipe=recipe,
-        start=begin,
-        optimizer=optimizer,
-        loader=loader,
-        guard=guard,
-        evaluate=heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len),
-        first_step=state.get("step", 0) + 1,
-        total_steps=total_steps,
-        state={"stage": run.stage, "parent": begin.parent, "data": sequences.fingerprint()},
-    )
+    return Job(recipe, begin, optimizer, loader, guard, evaluate, total_steps, resumed)
+
+
+def num_sequences(recipe: TrainRecipe, seq_len: int, context: int) -> int:
+    """Return the sequences of a global batch; UsageError if they are no whole number, or longer than the context."""
+    if seq_len > context:
+        raise UsageError(
+            f"data.seq_len {seq_len} is longer than the {context} tokens of the model's max_position_embeddings; "
+            "lower it, or raise model.max_position_embeddings when training from random weights"
+        )
+    batch_tokens = recipe.run.global_batch_tokens
+    if batch_tokens % seq_len:
+        raise UsageError(f"run.global_batch_tokens {batch_tokens} must be a multiple of seq_len {seq_len}")
+    return batch_tokens // seq_len
 
 
 def run_to_resume(recipe: TrainRecipe) -> Path | None:
@@ -206,30 +218,40 @@ def run_to_resume(recipe: TrainRecipe) -> Path | None:
     folder = Path(recipe.run.folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"run.folder: {folder} is a file; choose another name")
-    leftovers = {RECIPE_FILE, "order"}
-    if not folder.exists() or all(path.name.startswith(PARTIAL_PREFIX) for path in folder.iterdir()):
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names):
         return None
     if not recipe.resume:
         raise UsageError(
             f"run.folder: {folder} already holds a run; add --resume to go on with it, or choose another folder"
         )
-    if not (folder / RECIPE_FILE).exists():
+    if RECIPE_FILE not in names:
         raise UsageError(f"run.folder: {folder} holds other files and no run; choose another folder")
-    print_changes(folder / RECIPE_FILE, recipe)
+    compare_recipes(folder / RECIPE_FILE, recipe)
     checkpoint = latest_checkpoint(folder, recipe.run.stage)
-    if checkpoint is None and any(path.name not in leftovers for path in folder.glob("*-step*")):
-        raise UsageError(
-            f"run.folder: {folder} has checkpoints, but none of run.stage {recipe.run.stage!r} is complete"
+    saved = sorted(name for name in names if parse_checkpoint_name(name))
+    if checkpoint is None and saved:
+        raise RunError(
+            f"{folder / saved[-1]} is torn ({damage(folder / saved[-1])}) and no other checkpoint of the run is "
+            "complete; restore it, or start anew in another run.folder"
         )
     return checkpoint
 
 
-def print_changes(stored: Path, recipe: TrainRecipe) -> None:
-    """Say which settings differ from those the run was started with."""
+def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:
+    """Say which settings differ from those the run was started with; UsageError for one that must stay."""
     before, after = flat(read_yaml(stored)), flat(recipe.model_dump(mode="json"))
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name) and name != "resume":
-            print(f"changed since the run began: {name} was {before.get(name)}, is {after.get(name)}")
+    changes = {
+        name: f"{name} was {before.get(name)}, is {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and name != "resume"
+    }
+    for fixed in FIXED_SETTINGS:
+        for name, change in changes.items():
+            if name == fixed or name.startswith(f"{fixed}."):
+                raise UsageError(f"{change}: {stored.parent} cannot go on with it; set it back or use a new run.folder")
+    for change in changes.values():
+        print(f"changed since the run began: {change}")
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -241,21 +263,21 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int) -> Evaluate:
-    """Return the function that measures held-out loss and bits per byte, or nothing if no text is held out."""
+    """Return the function that measures held-out loss and bits per byte, or nothing if no text is held out.
+
+    What it will look at is read and checked now: an evaluation cannot fail after hours of training.
+    """
     settings = recipe.heldout
     if settings is None:
         return lambda model: {}
-    windows = Windows(open_tokens(settings.paths, None), seq_len=seq_len, vocab_size=tokenizer.vocab_size)
+    files = open_tokens(settings.paths, settings.dtype)
+    require_tokenizer(files, tokenizer.fingerprint)
+    windows = Windows(files, seq_len=seq_len, vocab_size=tokenizer.vocab_size, repetition_filter=False)
+    batches = heldout_batches(windows, batch_sequences=recipe.run.micro_batch_sequences, max_tokens=settings.max_tokens)
     token_bytes = tokenizer.token_bytes()
 
     def evaluate(model: Transformer) -> dict[str, float]:
-        held_out = heldout_loss(
-            model,
-            windows,
-            token_bytes,
-            batch_sequences=recipe.run.micro_batch_sequences,
-            max_tokens=settings.max_tokens,
-        )
+        held_out = heldout_loss(model, batches, token_bytes)
         return {"heldout_loss_nats": held_out.loss_nats, "heldout_bits_per_byte": held_out.bits_per_byte}
 
     return evaluate

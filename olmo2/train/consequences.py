@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from olmo2.base.errors import UsageError
+from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.load import read_model_config
 from olmo2.model.flops import num_parameters, total_train_flops
 from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig
@@ -19,8 +19,12 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     facts: dict[str, str] = {}
     config = shape_of(recipe)
     if config is None:
-        facts["model"] = "as in load_path, which does not exist yet"
+        facts["model"] = "as in load_path, which is not on this machine yet"
     else:
+        if isinstance(recipe, PretrainRecipe):
+            is_known = Path(recipe.tokenizer).exists()
+            assumed = "" if is_known else f" (assumed: {recipe.tokenizer} is not on this machine)"
+            facts["rows of the embedding"] = f"{config.vocab_size:,}{assumed}"
         facts["parameters"] = f"{num_parameters(config):,}"
         facts["parameters without the input embedding"] = f"{num_parameters(config, has_embedding=False):,}"
     if recipe.run.total_tokens is None:
@@ -39,13 +43,10 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
 
 
 def shape_of(recipe: TrainRecipe) -> ModelConfig | None:
-    """Return the model's shape; None if it comes from a folder that is not there."""
+    """Return the model's shape; None if it comes from a folder that is not there. Nothing is fetched from a hub."""
     if isinstance(recipe, PretrainRecipe):
-        try:
-            vocab_size = load_tokenizer(recipe.tokenizer).vocab_size
-        except UsageError:  # made by an earlier stage, or on the hub: assume the published one
-            vocab_size = DOLMA2_VOCABULARY
-        return recipe.model.config(vocab_size)
+        is_known = Path(recipe.tokenizer).exists()
+        return recipe.model.config(load_tokenizer(recipe.tokenizer).vocab_size if is_known else DOLMA2_VOCABULARY)
     assert isinstance(recipe, MidtrainRecipe | SftRecipe)
-    folder = Path(recipe.load_path)
-    return read_model_config(folder) if folder.is_dir() else None
+    folder = Path(recipe.load_path).expanduser()
+    return read_model_config(find_model_folder(folder)) if folder.is_dir() else None

@@ -2,15 +2,17 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from olmo2.base.config import recipe_text
 from olmo2.base.errors import RunError
+from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import MetricsLog
-from olmo2.checkpoint.keep import drop_ephemeral
+from olmo2.checkpoint.keep import drop_ephemeral, latest_checkpoint
+from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import save_checkpoint
 from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums, language_model_loss
@@ -24,25 +26,39 @@ from olmo2.train.progress import TrainProgress
 from olmo2.train.step import LossOf, train_step
 from olmo2.train.throughput import Throughput
 
+MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
+
 
 def train(job: Job, loss_of: LossOf | None = None) -> Path:
     """Run the job's remaining steps and return its last checkpoint.
 
     An interrupt or termination signal ends the step under way, saves, and raises RunError saying how to go on.
+    Raises RunError too when MAX_BROKEN_STEPS steps in a row are not finite, without saving what came of them.
     """
-    run, recipe, model = job.recipe.run, job.recipe, job.start.model
-    loss_of = loss_of or next_token_loss(recipe.loss.z_loss_weight)
-    if job.first_step > job.total_steps:
-        print(f"{job.folder} is complete: {job.total_steps} steps")
-        return job.checkpoint_folder(job.total_steps)
+    loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
+    if job.resumed is not None and job.first_step > job.total_steps:
+        print(f"{job.folder} is complete: {job.resumed[1].step} steps")
+        return job.resumed[0]
+    with exclusive_folder(job.folder):
+        return run_steps(job, loss_of)
 
+
+def run_steps(job: Job, loss_of: LossOf) -> Path:
+    """Do the work of `train` in a folder that is ours alone."""
+    run, recipe, model = job.recipe.run, job.recipe, job.start.model
     dtype = model.model.compute_dtype or model.lm_head.weight.dtype
     speed = Throughput(
         train_flops_per_token(model.config, job.loader.sequences.seq_len), matmul_peak_flops(model.device, dtype)
     )
     log = MetricsLog(job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json"))
-    batches = job.loader.batches(job.first_step)
-    with TrainProgress(run.stage, job.first_step, job.total_steps) as progress, stop_requests() as stop:
+    batches = job.loader.batches(job.first_step, job.total_steps)
+    num_broken = 0
+    with (
+        closing(log),
+        closing(batches),
+        TrainProgress(run.stage, job.first_step, job.total_steps) as progress,
+        stop_requests() as stop,
+    ):
         for step in range(job.first_step, job.total_steps + 1):
             speed.start_step()
             tokens = step * run.global_batch_tokens
@@ -60,10 +76,19 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
             speed.end_step(run.global_batch_tokens)
             if metrics.is_skipped:
                 progress.say(f"step {step} left out: loss {metrics.loss_nats:.3f}, grad norm {metrics.grad_norm:.2f}")
+            num_broken = 0 if metrics.is_finite else num_broken + 1
+            if num_broken == MAX_BROKEN_STEPS:
+                raise RunError(diverged(job, step))
 
-            is_last = step == job.total_steps
-            values: dict[str, float] = {}
-            if is_last or step % run.log_every_steps == 0 or step == job.first_step or metrics.is_skipped:
+            is_last, is_stopped = step == job.total_steps, bool(stop)
+            if is_last or is_stopped or recipe.keep.is_due(step):
+                is_ephemeral = not (is_last or recipe.keep.is_permanent(step))
+                checkpoint = save(job, step, is_ephemeral=is_ephemeral, may_replace=metrics.is_finite)
+
+            is_to_evaluate = is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0)
+            if not (is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step or metrics.is_skipped):
+                progress.advance(step)
+            else:
                 values = {
                     "tokens": tokens,
                     "loss_nats": metrics.loss_nats,
@@ -73,38 +98,45 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
                     "is_skipped": metrics.is_skipped,
                 } | speed.measure()
                 progress.update(step, values)
-            else:
-                progress.advance(step)
-            if is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0):
-                values |= job.evaluate(model)
-                if "heldout_bits_per_byte" in values:
-                    progress.say(
-                        f"{run.stage}  step {step}: held-out loss {values['heldout_loss_nats']:.3f} nats, "
-                        f"{values['heldout_bits_per_byte']:.3f} bits per byte"
-                    )
-            if values:
-                log.write(step, values)
-
-            is_stopped = bool(stop)
-            if is_last or is_stopped or recipe.keep.is_due(step):
-                checkpoint = save(job, step, is_ephemeral=not (is_last or recipe.keep.is_permanent(step)))
+                log.write(step, values | (evaluated(job, step, progress) if is_to_evaluate else {}))
             if is_stopped and not is_last:
                 raise RunError(f"stopped after step {step}; {checkpoint} is saved: go on with --resume")
-    log.close()
     return checkpoint
 
 
-def save(job: Job, step: int, *, is_ephemeral: bool) -> Path:
-    """Save the whole state after `step`, then drop the ephemeral checkpoints that this one replaces."""
-    tokens = step * job.recipe.run.global_batch_tokens
-    folder = job.checkpoint_folder(step)
-    state: dict[str, Any] = job.state | {
-        "step": step,
-        "tokens": tokens,
-        "guard": job.guard.state(),
-        "ephemeral": is_ephemeral,
-    }
-    model = job.start.model
+def evaluated(job: Job, step: int, progress: TrainProgress) -> dict[str, float]:
+    """Measure the held-out loss after a step and say it."""
+    values = job.evaluate(job.start.model)
+    if values:
+        progress.say(
+            f"{job.recipe.run.stage}  step {step}: held-out loss {values['heldout_loss_nats']:.3f} nats, "
+            f"{values['heldout_bits_per_byte']:.3f} bits per byte"
+        )
+    return values
+
+
+def diverged(job: Job, step: int) -> str:
+    """Say that a run has gone wrong for good, and from where to go on."""
+    checkpoint = latest_checkpoint(job.folder, job.recipe.run.stage)
+    where = f"go on from {checkpoint} with --resume and" if checkpoint else "start again in another run.folder with"
+    return (
+        f"the last {MAX_BROKEN_STEPS} steps, up to step {step}, had a loss or gradient that is not finite; "
+        f"{where} a lower optim.peak_lr or other data"
+    )
+
+
+def save(job: Job, step: int, *, is_ephemeral: bool, may_replace: bool) -> Path:
+    """Save the whole state after `step`, then drop the ephemeral checkpoints that this one may replace."""
+    folder, model = job.checkpoint_folder(step), job.start.model
+    state = RunState(
+        stage=job.recipe.run.stage,
+        parent=job.start.parent,
+        data=job.loader.sequences.fingerprint(),
+        step=step,
+        tokens=step * job.recipe.run.global_batch_tokens,
+        history=job.guard.history(),
+        ephemeral=is_ephemeral,
+    )
     save_checkpoint(
         folder,
         model,
@@ -113,7 +145,8 @@ def save(job: Job, step: int, *, is_ephemeral: bool) -> Path:
         state=state,
         recipe_text=recipe_text(job.recipe),
     )
-    drop_ephemeral(job.folder, before=folder)
+    if may_replace:
+        drop_ephemeral(job.folder, before=folder)
     return folder
 
 

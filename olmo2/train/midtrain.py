@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
-from olmo2.base.files import require_folder
 from olmo2.checkpoint.folder import find_model_folder, load_model
+from olmo2.checkpoint.keep import TRAINER_FOLDER
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.train.assemble import Start, TrainRecipe, assemble
 from olmo2.train.loop import train
@@ -17,7 +17,7 @@ class MidtrainRecipe(TrainRecipe):
     """Everything that stage 2 needs to know."""
 
     load_path: str = Field(min_length=1)
-    """the checkpoint to start from; its step and token counters start again at zero"""
+    """checkpoint, model folder or hub name to start from; its step and token counters start again at zero"""
     data: TokenDataSettings
 
 
@@ -25,8 +25,11 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
     """Run stage 2 and return its last checkpoint."""
 
     def start() -> Start:
-        folder = find_model_folder(require_folder(recipe.load_path, "load_path"))
+        folder = find_model_folder(recipe.load_path)
         model, tokenizer = load_model(folder, dtype=torch.float32)
+        if not (folder / TRAINER_FOLDER).is_dir():
+            print(f"{folder} holds no trainer state: the optimizer's moments start from zero")
+            return Start(model, tokenizer, str(folder))
         tensors, _ = load_trainer_state(folder)
         return Start(model, tokenizer, str(folder), tensors)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from olmo2.base.config import Settings
-from olmo2.data.token_files import open_label_masks, open_tokens
+from olmo2.data.token_files import open_label_masks, open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
 from olmo2.model.init import initialise
 from olmo2.model.sizes import ModelConfig, model_config
@@ -52,16 +52,21 @@ class TokenDataSettings(Settings):
     """one raw boolean file for each token file: which tokens are targets; empty = all"""
     repetition_filter: bool = True
     """do not learn from sequences that repeat a pattern of up to 13 tokens 32 times or more"""
+    document_mask: bool = False
+    """let tokens see only their own document; OLMo 2 was trained without"""
 
     def windows(self, tokenizer: Tokenizer) -> Windows:
         """Open the files as sequences of seq_len tokens."""
         files = open_tokens(self.paths, self.dtype)
+        require_tokenizer(files, tokenizer.fingerprint)
         return Windows(
             files,
             seq_len=self.seq_len,
             vocab_size=tokenizer.vocab_size,
             label_masks=open_label_masks(self.label_mask_paths, files) if self.label_mask_paths else (),
             repetition_filter=self.repetition_filter,
+            document_mask=self.document_mask,
+            eos_id=tokenizer.eos_id,
         )
 
 

@@ -1,5 +1,6 @@
 """One optimizer step: the only place where gradients become new weights."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class StepMetrics:
     grad_norm: float  # before clipping
     target_tokens: int
     is_skipped: bool
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether loss and gradient are numbers."""
+        return math.isfinite(self.loss_nats) and math.isfinite(self.grad_norm)
 
 
 def train_step(

@@ -69,6 +69,41 @@ def test_command_line_wins_and_the_rest_stays(recipe_file: str) -> None:
     assert recipe.total_tokens == 1_000_000 and recipe.betas == (0.8, 0.99)
 
 
+@pytest.mark.parametrize(
+    ("value", "prompts"),
+    [
+        ("Hello, my name is", ["Hello, my name is"]),
+        ('He said "hi', ['He said "hi']),
+        ("  lead, trail ", ["  lead, trail "]),
+        ("true", ["true"]),
+        ('{"a": 1}', ['{"a": 1}']),
+        ("[b] c", ["[b] c"]),
+        ("[a, b]", ["a", "b"]),
+        ('["a, b", "c"]', ["a, b", "c"]),
+        ("[*.npy,]", ["*.npy"]),
+        ("[]", []),
+    ],
+)
+def test_one_text_for_a_list_stays_as_it_is(value: str, prompts: list[str]) -> None:
+    assert parse("--data.paths=" + value).data.paths == prompts
+
+
+def test_a_list_given_twice_is_joined() -> None:
+    assert parse("--data.paths=a, b", "--data.paths=[c,d]").data.paths == ["a, b", "c", "d"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("True", True), ("FALSE", False)])
+def test_booleans_are_set_with_a_value(recipe_file: str, text: str, value: bool) -> None:
+    assert parse(recipe_file, f"--resume={text}").resume is value
+    assert parse(recipe_file, "--resume").resume and not parse(recipe_file, "--resume", "--no-resume").resume
+
+
+def test_home_is_where_the_tilde_points(recipe_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    recipe = parse(recipe_file, "--load_path=~/model", "--data.paths=~/a.npy")
+    assert (recipe.load_path, recipe.data.paths) == ("/somewhere/model", ["/somewhere/a.npy"])
+
+
 def test_null_on_the_command_line(recipe_file: str) -> None:
     assert parse(recipe_file, "--load_path=null").load_path is None
 
@@ -94,7 +129,11 @@ def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.Monkey
         (["--total_tokens=0"], r"total_tokens: input should be greater than 0"),
         (["--total_tokens=1.5"], r"total_tokens: input should be a valid integer"),
         (["stray"], r"unexpected argument 'stray'"),
-        (["--resume=maybe"], r"resume"),
+        (["--resume=maybe"], r"command line: resume: input should be true or false, not 'maybe'"),
+        (["--skip.sigma=inf"], r"command line: skip\.sigma: input should be a finite number, not 'inf'"),
+        (['--data.paths=["a]'], r'--data\.paths: write a list as \[a, b\] or, with quotes, as JSON, not \["a\]'),
+        (["--data=x"], r"--data is a group of settings"),
+        (["--resume", "other.yaml"], r"unexpected argument 'other\.yaml' \(a recipe stands before everything else"),
         (["--resum"], r"--resum: no such setting; did you mean --resume\?"),
     ],
 )
@@ -111,6 +150,8 @@ def test_mistakes_on_the_command_line(recipe_file: str, arguments: list[str], me
         ("skip: {sigma: 3}", r"demo\.yaml: data is missing; set it in the recipe or with --data"),
         ("data: {seed: 1}", r"demo\.yaml: data\.paths is missing"),
         ("data: {paths: a.npy}", r"data\.paths: input should be a valid list"),
+        ("data: {paths: [a], paths: [b]}", r"demo\.yaml is not valid YAML: paths is set twice"),
+        ("data: {paths: [a]}\nkind: wrong", r"demo\.yaml: kind: input should be"),
         ("data: [", r"demo\.yaml is not valid YAML"),
         ("just text", r"demo\.yaml must hold settings"),
     ],

@@ -49,7 +49,7 @@ def test_line_cut_short_by_a_kill(tmp_path: Path) -> None:
 
 def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / METRICS_FILE).write_text('garbage\n{"step": 1}\n')
-    with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged"):
+    with pytest.raises(UsageError, match=r"metrics\.jsonl:1 is damaged"):
         read_metrics(tmp_path)
 
 

@@ -8,11 +8,18 @@ import pytest
 import torch
 
 from olmo2.checkpoint.names import checkpoint_name
+from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import save_checkpoint
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Save = Callable[..., Path]
+
+
+def run_state(step: int, **changes: Any) -> RunState:
+    """What a run of the tests says of itself after a step."""
+    values = {"stage": "stage1", "parent": None, "data": "ab", "step": step, "tokens": step * 1_000_000}
+    return RunState(**values | {"history": {"losses": [0.1], "grad_norms": [step / 3]}} | changes)
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def save(run: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Save:
                 "model.norm.weight.exp_avg": torch.arange(32.0),
                 "model.norm.weight.step": torch.tensor(float(step)),
             },
-            state={"step": step, "tokens": step * 1_000_000, "guard": [0.1, float(step) / 3], **state},
+            state=run_state(step, stage=stage, **state),
             recipe_text="run:\n  stage: stage1\n",
         )
         return folder

@@ -1,5 +1,6 @@
 """Which checkpoints are found, and which are deleted."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from olmo2.checkpoint.keep import KeepSettings, complete_checkpoints, damage, drop_ephemeral, latest_checkpoint
+from olmo2.checkpoint.keep import (
+    KeepSettings,
+    complete_checkpoints,
+    damage,
+    drop_ephemeral,
+    latest_checkpoint,
+    write_contents,
+)
 
 Save = Callable[..., Path]
 
@@ -94,7 +102,10 @@ def test_nothing_is_dropped_for_a_torn_checkpoint(save: Save, run: Path) -> None
 
 @pytest.mark.parametrize("ephemeral", ["true", 1, None])
 def test_only_true_means_ephemeral(save: Save, run: Path, ephemeral: object) -> None:
-    save(1, ephemeral=ephemeral)
+    folder = save(1, ephemeral=True)
+    state = json.loads((folder / "trainer/state.json").read_text())
+    (folder / "trainer/state.json").write_text(json.dumps(state | {"ephemeral": ephemeral}))
+    write_contents(folder)
     assert drop_ephemeral(run, before=save(2)) == []
 
 

@@ -35,7 +35,7 @@ def test_a_checkpoint_is_a_hugging_face_folder_and_a_trainer(save: Save, tiny_mo
     for name, weight in tiny_model.state_dict().items():
         assert weights[name].dtype == torch.float32
         assert torch.equal(weights[name], weight)
-    assert json.loads((folder / "trainer/state.json").read_text())["guard"] == [0.1, 1.0]
+    assert json.loads((folder / "trainer/state.json").read_text())["history"] == {"losses": [0.1], "grad_norms": [1.0]}
     assert (folder / "recipe.yaml").read_text() == "run:\n  stage: stage1\n"
 
 
@@ -73,7 +73,7 @@ def test_a_complete_checkpoint_is_never_overwritten(save: Save) -> None:
     folder = save(1)
     before = (folder / "checkpoint.json").read_bytes()
     with pytest.raises(UsageError, match="already exists"):
-        save(1, other=True)
+        save(1, data="other")
     assert (folder / "checkpoint.json").read_bytes() == before
 
 

@@ -158,10 +158,10 @@ def test_bad_inputs(make: MakeModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--inputs=a,b", "--weights=1", "--output=c"], "1 weights for 2 inputs"),
-        (["--inputs=a,b", "--weights=1,0", "--output=c"], "every weight must be above 0"),
-        (["--inputs=a,b", "--weights=1,-2", "--output=c"], "every weight must be above 0"),
-        (["--inputs=a,b"], "output is missing"),
+        (["--inputs=[a,b]", "--weights=1", "--output=c"], "1 weights for 2 inputs"),
+        (["--inputs=[a,b]", "--weights=1,0", "--output=c"], "every weight must be above 0"),
+        (["--inputs=[a,b]", "--weights=1,-2", "--output=c"], "every weight must be above 0"),
+        (["--inputs=[a,b]"], "output is missing"),
         (["--output=c"], "inputs is missing"),
         (["--inputs=[]", "--output=c"], "inputs"),
     ],
@@ -172,5 +172,5 @@ def test_a_wrong_recipe_is_one_sentence(arguments: list[str], message: str) -> N
 
 
 def test_the_command_line() -> None:
-    recipe = parse_recipe(SoupRecipe, ["--inputs=a,b", "--inputs=c", "--output=d", "--weights=1,2,3"], "soup")
+    recipe = parse_recipe(SoupRecipe, ["--inputs=[a,b]", "--inputs=c", "--output=d", "--weights=1,2,3"], "soup")
     assert (recipe.inputs, recipe.weights, recipe.output) == (["a", "b", "c"], [1.0, 2.0, 3.0], "d")

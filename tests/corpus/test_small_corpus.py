@@ -9,7 +9,7 @@ import pytest
 from olmo2.base.errors import UsageError
 from olmo2.corpus import small_corpus
 from olmo2.corpus.document import Document
-from olmo2.corpus.small_corpus import HELD_OUT_EVERY, is_held_out, write_small_corpus
+from olmo2.corpus.small_corpus import HELD_OUT_EVERY, STAGE2_CODE_EVERY, lot, write_small_corpus
 
 
 @pytest.fixture
@@ -40,10 +40,11 @@ def test_every_text_is_trained_on_or_held_out(corpus: Path) -> None:
     assert 400 / HELD_OUT_EVERY / 3 < len(held_out) < 400 / HELD_OUT_EVERY * 3
 
 
-def test_stage_2_is_prose_of_stage_1(corpus: Path) -> None:
-    prose = ids(corpus / "stage2" / "text.jsonl.gz")
-    assert prose < ids(corpus / "stage1" / "text.jsonl.gz")
-    assert all(name.startswith("python-docstrings/") for name in prose)
+def test_stage_2_is_the_prose_of_stage_1_and_a_part_of_its_code(corpus: Path) -> None:
+    before, now = ids(corpus / "stage1" / "text.jsonl.gz"), ids(corpus / "stage2" / "text.jsonl.gz")
+    prose, code = ({name for name in before if name.startswith(f"python-{kind}/")} for kind in ("docstrings", "code"))
+    assert prose < now < before
+    assert len(code) / STAGE2_CODE_EVERY / 2 < len(now - prose) < len(code) / STAGE2_CODE_EVERY * 2
 
 
 def test_no_problem_is_among_the_conversations(corpus: Path) -> None:
@@ -57,7 +58,8 @@ def test_no_problem_is_among_the_conversations(corpus: Path) -> None:
 
 
 def test_held_out_is_a_matter_of_the_name_alone() -> None:
-    assert is_held_out(Document("a", "x", "s", "l")) == is_held_out(Document("a", "other", "t", "m"))
+    assert lot(Document("a", "x", "s", "l"), 20) == lot(Document("a", "other", "t", "m"), 20)
+    assert {lot(Document(str(number), "x", "s", "l"), 3) for number in range(50)} == {0, 1, 2}
 
 
 def test_an_existing_folder_is_left_alone(corpus: Path) -> None:

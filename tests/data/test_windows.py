@@ -154,17 +154,15 @@ def test_more_files_than_a_process_may_open(tmp_path: Path) -> None:
 
 
 OPEN_FIFTY_MILLION = """
-import sys, time
+import sys
 from pathlib import Path
 from olmo2.data.loader import Loader
 from olmo2.data.token_files import open_tokens
 from olmo2.data.windows import Windows
-started = time.perf_counter()
 windows = Windows(open_tokens([sys.argv[1]], "uint16"), seq_len=128, vocab_size=100)
 loader = Loader(windows, global_batch_sequences=512, seed=6198)
-seconds = time.perf_counter() - started
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(len(windows), loader.steps_per_epoch, seconds, int(peak.split()[1]) * 1024)
+print(len(windows), loader.steps_per_epoch, int(peak.split()[1]) * 1024)
 """
 
 
@@ -175,8 +173,7 @@ def test_fifty_million_windows_open_at_once(tmp_path: Path) -> None:
     os.truncate(path, 50_000_000 * 128 * 2)
     command = [sys.executable, "-c", OPEN_FIFTY_MILLION, str(path)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    num_windows, steps, seconds, peak_bytes = map(float, output.split())
+    num_windows, steps, peak_bytes = map(int, output.split())
     assert num_windows == 50_000_000
     assert steps == 50_000_000 // 512
-    assert seconds < 2
     assert peak_bytes < 500e6

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from olmo2.data.batch import IGNORED_LABEL, Batch
-from olmo2.eval.perplexity import heldout_loss
+from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.model.transformer import Transformer
 
 
@@ -38,7 +38,9 @@ class Fixed:
 def test_equals_torch_and_counting(tiny_model: Transformer, batch_sequences: int) -> None:
     data = Fixed()
     token_bytes = np.arange(512) % 7
-    found = heldout_loss(tiny_model, data, token_bytes, batch_sequences=batch_sequences, max_tokens=10**6)
+    batches = heldout_batches(data, batch_sequences=batch_sequences, max_tokens=10**6)
+    assert max(len(batch.input_ids) for batch in batches) == batch_sequences
+    found = heldout_loss(tiny_model, batches, token_bytes)
     logits = tiny_model(data.ids).flatten(0, 1)
     nats = F.cross_entropy(logits, data.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum").item()
     targets = [label for label in data.labels.flatten().tolist() if label != IGNORED_LABEL]
@@ -47,7 +49,7 @@ def test_equals_torch_and_counting(tiny_model: Transformer, batch_sequences: int
     assert found.bits_per_byte == pytest.approx(nats / math.log(2) / sum(label % 7 for label in targets), rel=1e-5)
 
 
-def test_a_limit_takes_sequences_from_all_over(tiny_model: Transformer) -> None:
+def test_a_limit_takes_sequences_from_all_over() -> None:
     seen: list[int] = []
 
     class Watched(Fixed):
@@ -55,5 +57,5 @@ def test_a_limit_takes_sequences_from_all_over(tiny_model: Transformer) -> None:
             seen.extend(indices.tolist())
             return super().batch(indices)
 
-    heldout_loss(tiny_model, Watched(), np.ones(512, dtype=np.int64), batch_sequences=2, max_tokens=16 * 4)
+    heldout_batches(Watched(), batch_sequences=2, max_tokens=16 * 4)
     assert seen == [0, 3, 6, 9]

@@ -69,6 +69,14 @@ def test_context_ends_the_completion(tiny_model: Transformer) -> None:
     assert len(found[0]) == 128 - 120 + 1  # the last token is predicted from a full context
 
 
+def test_a_long_prompt_does_not_cut_its_neighbours_short(tiny_model: Transformer) -> None:
+    prompts = [list(range(1, 4)), list(range(120))]  # of a context of 128
+    settings = SamplingSettings(max_new_tokens=20)
+    together = complete(tiny_model, prompts, settings, stop_id=NO_STOP)
+    assert [len(completion) for completion in together] == [20, 9]
+    assert together == [complete(tiny_model, [prompt], settings, stop_id=NO_STOP)[0] for prompt in prompts]
+
+
 @pytest.mark.parametrize(("prompts", "message"), [([[1], []], "a prompt is empty"), ([list(range(128))], "shorten it")])
 def test_prompts_that_cannot_be_continued(tiny_model: Transformer, prompts: list[list[int]], message: str) -> None:
     with pytest.raises(UsageError, match=message):

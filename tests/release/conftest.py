@@ -8,6 +8,7 @@ import torch
 from olmo2.checkpoint.save import save_checkpoint
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
+from tests.checkpoint.conftest import run_state
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def checkpoint(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) ->
         tiny_model,
         tokenizer,
         optimizer_tensors={"exp_avg": torch.zeros(3)},
-        state={"step": 1},
+        state=run_state(1),
         recipe_text="run:\n  stage: stage1\n",
     )
     return folder

@@ -89,7 +89,8 @@ def test_template_without_generation_blocks_gives_the_same(
     tokenizer: Tokenizer, messages: list[dict[str, str]]
 ) -> None:
     plain = with_template(tokenizer, PLAIN_TEMPLATE)
-    if [message["role"] for message in messages[-2:]] == ["assistant", "assistant"]:  # its prompt lacks the newline
+    roles = [message["role"] for message in messages]
+    if roles[0] == "assistant" or roles[-2:] == ["assistant", "assistant"]:  # the latter's prompt lacks the newline
         with pytest.raises(UsageError, match="does not show which text is the assistant's"):
             encode_chat(plain, messages)
     else:

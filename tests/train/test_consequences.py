@@ -26,7 +26,7 @@ def test_published_1b(tmp_path: Path) -> None:
 
 
 def test_stage_2_reads_the_shape_of_its_parent(corpus: Path) -> None:
-    assert "does not exist yet" in consequences(midtrain_recipe(corpus, corpus / "run"))["model"]
+    assert "is not on this machine yet" in consequences(midtrain_recipe(corpus, corpus / "run"))["model"]
     parent = pretrain(pretrain_recipe(corpus))
     facts = consequences(midtrain_recipe(corpus, parent))
     model_file = parent / "model.safetensors"

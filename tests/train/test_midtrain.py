@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from olmo2.base.config import make_recipe
 from olmo2.base.errors import UsageError
+from olmo2.release.import_ import ImportRecipe, import_
 from olmo2.train.midtrain import MidtrainRecipe, midtrain
 from olmo2.train.pretrain import pretrain
 from tests.train.conftest import pretrain_recipe, pretrain_values
@@ -33,7 +34,7 @@ def test_names_and_counters_start_again(corpus: Path) -> None:
 
 
 def test_moments_are_carried_over(corpus: Path) -> None:
-    """After one step of stage 2 the first moment still holds 0.9 of stage 1's, and steps count on."""
+    """After one step of stage 2 the second moment still holds 0.95 of stage 1's, and steps count on."""
     parent = pretrain(pretrain_recipe(corpus))
     before = load_file(parent / "trainer" / "optimizer.safetensors")
     after = load_file(midtrain(midtrain_recipe(corpus, parent, total_tokens=256)) / "trainer" / "optimizer.safetensors")
@@ -59,5 +60,22 @@ def test_a_run_folder_stands_for_its_newest_checkpoint(corpus: Path) -> None:
 
 
 def test_missing_checkpoint(corpus: Path) -> None:
-    with pytest.raises(UsageError, match="load_path: there is no folder"):
+    with pytest.raises(UsageError, match="there is no model folder"):
         midtrain(midtrain_recipe(corpus, corpus / "nowhere"))
+
+
+def test_a_model_without_trainer_state_starts_with_fresh_moments(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_(ImportRecipe(source=str(pretrain(pretrain_recipe(corpus))), output=str(corpus / "imported")))
+    checkpoint = midtrain(midtrain_recipe(corpus, corpus / "imported", total_tokens=256))
+    assert "imported holds no trainer state: the optimizer's moments start from zero" in capsys.readouterr().out
+    assert load_file(checkpoint / "trainer" / "optimizer.safetensors")["step"].item() == 1
+
+
+def test_another_verb_cannot_go_on_with_the_run(corpus: Path) -> None:
+    parent = pretrain(pretrain_recipe(corpus, changes={"verb": "pretrain"}))
+    recipe = midtrain_recipe(corpus, parent, changes={"verb": "midtrain", "resume": True})
+    run = recipe.run.model_copy(update={"stage": "stage1", "folder": str(parent.parent)})
+    with pytest.raises(UsageError, match=r"verb was pretrain, is midtrain: .*run cannot go on with it"):
+        midtrain(recipe.model_copy(update={"run": run}))
