@@ -23,7 +23,10 @@ PARTIAL_PATTERN = re.compile(rf"{re.escape(PARTIAL_PREFIX)}\d+-(.+)")
 
 
 class KeepSettings(Settings):
-    """When a run is saved, and what is kept of it. The last step is always saved, and kept."""
+    """When a run is saved, and what is kept of it.
+
+    The last step is always saved, and kept. Any other whose loss or gradient is not finite is not saved.
+    """
 
     save_every_steps: int | None = Field(default=1000, ge=1)
     """steps between permanent checkpoints, which are never deleted; null = only the last step"""

@@ -81,7 +81,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                 raise RunError(diverged(job, step))
 
             is_last, is_stopped = step == job.total_steps, bool(stop)
-            if is_last or is_stopped or recipe.keep.is_due(step):
+            if is_last or is_stopped or (recipe.keep.is_due(step) and metrics.is_finite):
                 is_ephemeral = not (is_last or recipe.keep.is_permanent(step))
                 checkpoint = save(job, step, is_ephemeral=is_ephemeral, may_replace=metrics.is_finite)
 

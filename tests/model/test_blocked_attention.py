@@ -4,9 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from olmo2.model import blocked_attention
 from olmo2.model.attention import visible_keys
 from olmo2.model.blocked_attention import BlockedAttention, blocks
 from tests.model.reference import slow_attention
+
+
+@pytest.fixture(autouse=True)
+def cut_short_sequences_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop to compare with is slow."""
+    monkeypatch.setattr(blocked_attention, "SHORTEST_CUT", 64)
 
 
 def random_heads(seq_len: int, scale: float = 1.0) -> list[Tensor]:
@@ -30,6 +37,7 @@ def test_blocks_cut_every_position_once(seq_len: int) -> None:
     assert torch.equal(torch.cat([places[block] for block, _ in cut]), places)
     assert all(len(places[block]) > 0 for block, _ in cut)
     assert all((past.start, past.stop) == (0, block.stop) for block, past in cut)
+    assert len(cut) == (1 if seq_len < 64 else 4)
 
 
 @pytest.mark.parametrize("has_documents", [False, True])

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from olmo2.model.rope import rope_tables, rotate
-from tests.model.reference import slow_rotate
+from olmo2.model.sizes import SIZES
+from tests.model.reference import hf_config, slow_rotate
 
 GENERATOR = torch.Generator().manual_seed(0)
 HEADS = torch.randn(2, 3, 12, 16, generator=GENERATOR)  # (B, H, T, D)
@@ -15,6 +16,16 @@ def test_equals_the_complex_rotation(theta: float) -> None:
     positions = torch.arange(12)
     ours = rotate(HEADS, *rope_tables(positions, 16, theta))
     torch.testing.assert_close(ours.double(), slow_rotate(HEADS, positions, theta), rtol=0, atol=5e-6)
+
+
+def test_tables_of_the_published_models_are_those_of_transformers_to_the_bit() -> None:
+    """At 4,000 tokens an angle of thousands of radians shows how its frequency was rounded."""
+    olmo2 = pytest.importorskip("transformers.models.olmo2.modeling_olmo2")
+    positions = torch.arange(4096)
+    theirs = olmo2.Olmo2RotaryEmbedding(hf_config(SIZES["olmo2-7b"]))(torch.zeros(()), positions[None])
+    cos, sin = rope_tables(positions, 128, 500_000.0)
+    assert torch.equal(cos, theirs[0][0])
+    assert torch.equal(sin[:, 64:], theirs[1][0, :, 64:]) and torch.equal(-sin[:, :64], theirs[1][0, :, :64])
 
 
 def test_far_positions_lose_only_the_rounding_of_the_angle() -> None:

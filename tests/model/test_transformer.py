@@ -1,5 +1,7 @@
 """The whole model against transformers' Olmo2ForCausalLM: logits, gradients, padding, documents, decoding."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,7 +55,14 @@ def test_logits_equal_transformers(model: Transformer, input_ids: Tensor) -> Non
     torch.testing.assert_close(logits, hf_twin(model)(input_ids).logits, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("seq_len", [1, 70, 200])  # one block of attention, two, four
+def test_logits_equal_transformers_at_the_base_and_head_width_of_the_published_models() -> None:
+    config = replace(small_config(), hidden_size=256, num_attention_heads=2, rope_theta=500_000.0)
+    model = random_model(replace(config, initializer_range=0.05))
+    input_ids = torch.randint(96, (1, 2048))
+    torch.testing.assert_close(model(input_ids), hf_twin(model)(input_ids).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("seq_len", [1, 70, 515])  # the last one is cut into blocks of attention
 def test_logits_equal_transformers_at_other_lengths(seq_len: int) -> None:
     model = random_model(small_config())
     input_ids = torch.randint(96, (2, seq_len))

@@ -8,7 +8,10 @@ import pytest
 
 from olmo2.base.config import make_recipe
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
-from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.model.init import initialise
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from olmo2.train.assemble import Start
 from olmo2.train.pretrain import PretrainRecipe
 
 SENTENCES = ("The {} brown fox jumps over the lazy dog.", "What is {} + 30?", "def add(left, right): return {}")
@@ -75,3 +78,11 @@ def pretrain_recipe(
 ) -> PretrainRecipe:
     """Return the recipe of those settings with top-level `changes`."""
     return make_recipe(PretrainRecipe, pretrain_values(corpus, folder, **run) | (changes or {}), "test")
+
+
+def new_model(recipe: PretrainRecipe) -> Start:
+    """Return the random weights and the tokenizer that a run starts from."""
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    model = Transformer(recipe.model.config(tokenizer.vocab_size))
+    initialise(model, recipe.run.seed)
+    return Start(model, tokenizer)

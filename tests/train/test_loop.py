@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import read_metrics
 from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums
@@ -18,8 +19,8 @@ from olmo2.model.transformer import Transformer
 from olmo2.train import loop
 from olmo2.train.assemble import assemble
 from olmo2.train.loop import next_token_loss
-from olmo2.train.pretrain import PretrainRecipe, pretrain
-from tests.train.conftest import pretrain_recipe
+from olmo2.train.pretrain import pretrain
+from tests.train.conftest import new_model, pretrain_recipe
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -104,7 +105,7 @@ def test_a_finished_run_has_nothing_left_to_do(corpus: Path, capsys: pytest.Capt
 
 def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = pretrain_recipe(corpus)
-    job = assemble(recipe, lambda: fresh(recipe), recipe.data.windows)
+    job = assemble(recipe, lambda: new_model(recipe), recipe.data.windows)
     good = next_token_loss(0.0)
     calls = 0
 
@@ -118,17 +119,6 @@ def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: py
     assert "step 2 left out: loss nan" in capsys.readouterr().out
     assert all(tensor.isfinite().all() for tensor in weights(checkpoint).values())
     assert [row["is_skipped"] for row in read_metrics(corpus / "run")] == [False, True, False, False, False, False]
-
-
-def fresh(recipe: PretrainRecipe) -> Any:
-    from olmo2.model.init import initialise
-    from olmo2.tokenizer.tokenizer import load_tokenizer
-    from olmo2.train.assemble import Start
-
-    tokenizer = load_tokenizer(recipe.tokenizer)
-    model = Transformer(recipe.model.config(tokenizer.vocab_size))
-    initialise(model, recipe.run.seed)
-    return Start(model, tokenizer)
 
 
 def test_the_loss_falls(corpus: Path) -> None:
@@ -152,3 +142,68 @@ def test_a_run_is_never_overwritten(corpus: Path) -> None:
     with pytest.raises(UsageError, match=r"run\.folder: .*run already holds a run; add --resume"):
         pretrain(pretrain_recipe(corpus))
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(checkpoint).items())
+
+
+def test_evaluation_now_and_then(corpus: Path) -> None:
+    pretrain(pretrain_recipe(corpus, evaluate_every_steps=4))
+    evaluated = [row["step"] for row in read_metrics(corpus / "run") if "heldout_bits_per_byte" in row]
+    assert evaluated == [4, 6]
+
+
+def broken_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every gradient be not a number from a step on."""
+    real, count = loop.train_step, 0
+
+    def breaking(model: Transformer, *arguments: Any, **settings: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count >= step:
+            with torch.no_grad():
+                model.lm_head.weight.fill_(float("nan"))
+        return real(model, *arguments, **settings)
+
+    monkeypatch.setattr(loop, "train_step", breaking)
+
+
+def test_a_run_that_has_diverged_ends_and_keeps_its_last_good_checkpoint(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_from(5, monkeypatch)
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 4}}
+    with pytest.raises(RunError, match=r"the last 10 steps, up to step 14, .*stage1-step4-tokens1M with --resume and"):
+        pretrain(pretrain_recipe(corpus, total_tokens=20 * 256, changes=keep))
+    good = weights(corpus / "run" / "stage1-step4-tokens1M")
+    assert all(tensor.isfinite().all() for tensor in good.values())
+
+
+def test_two_processes_do_not_share_a_run(corpus: Path) -> None:
+    with exclusive_folder(corpus / "run"), pytest.raises(UsageError, match="another process is writing to"):
+        pretrain(pretrain_recipe(corpus))
+
+
+def test_a_checkpoint_goes_only_after_the_next_one_is_complete(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = loop.save_checkpoint
+
+    def fail_at_step_4(folder: Path, *arguments: Any, **settings: Any) -> None:
+        if "step4" in folder.name:
+            raise RunError("disk full")
+        real(folder, *arguments, **settings)
+
+    monkeypatch.setattr(loop, "save_checkpoint", fail_at_step_4)
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    with pytest.raises(RunError, match="disk full"):
+        pretrain(pretrain_recipe(corpus, changes=keep))
+    assert [path.name for path in (corpus / "run").glob("stage1-*")] == ["stage1-step2-tokens1M"]
+
+
+def test_weights_are_saved_before_they_are_evaluated(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = pretrain_recipe(corpus)
+    job = assemble(recipe, lambda: new_model(recipe), recipe.data.windows)
+
+    def fail(model: Transformer) -> dict[str, float]:
+        raise RunError("no memory left")
+
+    job.evaluate = fail
+    with pytest.raises(RunError, match="no memory left"):
+        loop.train(job)
+    assert (corpus / "run" / "stage1-step6-tokens1M" / "model.safetensors").is_file()
