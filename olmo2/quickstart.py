@@ -62,7 +62,7 @@ def quickstart(recipe: QuickstartRecipe) -> None:
     """Make the model, print the table of its stages, and say how to talk to it."""
     require_packages()
     life = Life(recipe)
-    life.say("Documents: the Python library's sources, docstrings and topics, and generated arithmetic")
+    life.say("Documents: Python's own library, and generated arithmetic")
     life.once("documents", lambda folder: write_small_corpus(folder, num_problems=recipe.num_problems))
     life.say("Tokenizer and token files")
     life.once("tokenizer", lambda _: train_tokenizer(life.recipe(TrainTokenizerRecipe, "1-train-tokenizer")))
@@ -239,7 +239,7 @@ def require_good_soup(rows: list[Row]) -> None:
         raise RunError(f"the soup has {bits['soup']:.4f} bits per byte, its ingredients {mean:.4f} on average")
 
 
-COLUMNS = ("stage", "tokens", "time", "held-out bits per byte", "problems right")
+COLUMNS = ("stage", "tokens", "time", "bits per byte", "problems right")
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def test_a_soup_worse_than_its_ingredients_is_a_failure() -> None:
 
 def test_table() -> None:
     assert markdown_table([row("stage1", 1.5)]) == (
-        "| stage | tokens | time | held-out bits per byte | problems right |\n"
+        "| stage | tokens | time | bits per byte | problems right |\n"
         "| --- | ---: | ---: | ---: | ---: |\n"
         "| stage1 | 1,000 | 2 s | 1.500 | 25.0% |\n"
     )

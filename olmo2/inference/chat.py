@@ -43,6 +43,10 @@ def chat(recipe: ChatRecipe) -> None:
                 print(f"{error} (or type /new)")
                 messages.pop()
                 continue
+            except KeyboardInterrupt:  # ends the answer, not the session
+                print()
+                messages.pop()
+                continue
             messages.append({"role": "assistant", "content": answer})
 
 

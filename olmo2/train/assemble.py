@@ -187,9 +187,9 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
         tune_allocator()
     model = begin.model.to(device)
     model.model.compute_dtype = choose_compute_dtype(run.dtype, device)
-    why_not_compiled = compile_blocks(model, run.compile, device)
-    if why_not_compiled:
-        print(why_not_compiled)
+    about_compilation = compile_blocks(model, run.compile, device)
+    if about_compilation:
+        print(about_compilation)
     optimizer = build_optimizer(model, recipe.optim)
     restore_optimizer(model, optimizer, begin.optimizer_tensors)
     guard = StepGuard(recipe.optim.skip_step)

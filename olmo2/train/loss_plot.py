@@ -1,6 +1,7 @@
 """Draw the losses of one or more runs as a picture."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from olmo2.base.metrics import read_metrics
 def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | None] | None = None) -> None:
     """Write a PNG to `path` with training loss as lines and held-out loss as dots, over tokens seen.
 
+    The faint line is the loss of single steps, the strong one its running mean over a tenth of the run.
     follows: for each run the index of the run that it goes on from, to start its line where that one ends.
     Raises UsageError where matplotlib is missing or a run has no metrics.
     """
@@ -32,7 +34,9 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
         offset = ends[parent] if parent is not None else 0.0
         tokens = [offset + row["tokens"] / 1e6 for row in rows]
         ends.append(tokens[-1])
-        (line,) = axes.plot(tokens, [row["loss_nats"] for row in rows], label=run.name, linewidth=1.4)
+        losses = [row["loss_nats"] for row in rows]
+        (line,) = axes.plot(tokens, running_mean(losses, max(1, len(rows) // 10)), label=run.name, linewidth=1.6)
+        axes.plot(tokens, losses, color=line.get_color(), linewidth=0.8, alpha=0.25)
         held_out = [row.get("heldout_loss_nats", math.nan) for row in rows]  # what is not a number is not drawn
         axes.plot(tokens, held_out, "o", color=line.get_color(), markersize=5)
     axes.plot([], [], "o", color="gray", markersize=5, label="held-out text")
@@ -40,3 +44,9 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
     axes.legend()
     with atomic_file(path, "wb") as file:
         figure.savefig(file, format="png", dpi=120)
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """Return the mean of each value with those up to `window` - 1 places before it."""
+    starts = [max(0, end - window) for end in range(1, len(values) + 1)]
+    return [statistics.fmean(values[start:end]) for end, start in enumerate(starts, 1)]

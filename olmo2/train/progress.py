@@ -14,7 +14,7 @@ class TrainProgress:
     """Shows step, loss, speed, memory and time left; use as a context manager."""
 
     def __init__(self, stage: str, first_step: int, total_steps: int) -> None:
-        self.stage, self.total_steps = stage, total_steps
+        self.stage, self.first_step, self.total_steps = stage, first_step, total_steps
         self.is_terminal = sys.stdout.isatty()
         self.last_line = time.perf_counter()
         self.text = ""
@@ -51,8 +51,10 @@ class TrainProgress:
         if not self.is_terminal and (now - self.last_line >= LINE_EVERY_SECONDS or step == self.total_steps):
             self.last_line = now
             tokens_left = (self.total_steps - step) * values["tokens"] / step
-            left = tokens_left / values["throughput_tokens_per_second"]
-            print(f"{self.stage}  step {step}/{self.total_steps} · {self.text} · {left:.0f} s left", flush=True)
+            left = f" · {tokens_left / values['throughput_tokens_per_second']:,.0f} s left"
+            if step == self.first_step < self.total_steps:  # its speed is that of compiling
+                left = ""
+            print(f"{self.stage}  step {step}/{self.total_steps} · {self.text}{left}", flush=True)
 
     def advance(self, step: int) -> None:
         """Move the bar to a step."""

@@ -38,7 +38,7 @@ class Throughput:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory held so far: of the GPU if one is in use, else of the process."""
+    """Return the most memory held so far: of the CUDA device if one is in use, else of the process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

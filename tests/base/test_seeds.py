@@ -4,7 +4,7 @@ from olmo2.base.seeds import stream_seed
 
 
 def test_frozen_value() -> None:
-    """First 8 bytes of `printf 6198/init | sha256sum`, little-endian, halved: a run's weights hang on it."""
+    """First 8 bytes of `printf 6198/init | sha256sum`, little-endian, halved: the quickstart's documents hang on it."""
     assert stream_seed(6198, "init") == 5035692529470454416
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from olmo2.base.errors import UsageError
 from olmo2.base.metrics import MetricsLog, TrackSettings
-from olmo2.train.loss_plot import draw_losses
+from olmo2.train.loss_plot import draw_losses, running_mean
 
 pytest.importorskip("matplotlib")
 
@@ -25,6 +25,11 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
     draw_losses(runs, tmp_path / "loss.png", follows=[None, 0])
     data = (tmp_path / "loss.png").read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 10_000
+
+
+def test_running_mean() -> None:
+    assert running_mean([4.0, 2.0, 3.0, 7.0], 2) == [4.0, 3.0, 2.5, 5.0]
+    assert running_mean([4.0, 2.0], 1) == [4.0, 2.0]
 
 
 def test_run_without_metrics(tmp_path: Path) -> None:

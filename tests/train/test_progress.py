@@ -26,7 +26,9 @@ def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
-    with TrainProgress("stage1", first_step=5, total_steps=9) as bar:
+    with TrainProgress("stage1", first_step=4, total_steps=9) as bar:
+        bar.update(4, VALUES)
         bar.update(5, VALUES)
-    assert "step 5/9" in (line := capsys.readouterr().out)
-    assert line.endswith("· 4 s left\n")  # four more steps of 1,234 tokens at 1,234 tokens a second
+    first, second = capsys.readouterr().out.splitlines()
+    assert "step 4/9" in first and "left" not in first  # its speed is that of compiling
+    assert "step 5/9" in second and second.endswith("· 4 s left")  # four steps of 1,234 tokens
