@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from olmo2 import quickstart as quickstart_file
 from olmo2.base.errors import RunError, UsageError
 from olmo2.quickstart import QuickstartRecipe, markdown_table, moved, quickstart, require_good_soup
 
@@ -15,13 +16,22 @@ def row(stage: str, bits_per_byte: float) -> dict[str, object]:
     return {"stage": stage, "tokens": 1000, "seconds": 2.5, "bits_per_byte": bits_per_byte, "accuracy": 0.25}
 
 
-def test_a_whole_life(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """About one step of each stage, then the same command again, which has nothing left to do."""
+def interrupt(recipe: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_whole_life(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps of each stage, stopped before the soup and called again; a third time there is nothing left to do."""
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("matplotlib")
     recipe = QuickstartRecipe(folder=str(tmp_path / "life"), training_ratio=0.004, compile=False, num_problems=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(quickstart_file, "soup", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            quickstart(recipe)
     quickstart(recipe)
     shown = capsys.readouterr().out
+    assert "stage2-ingredient3 is complete" in shown
     rows = json.loads((tmp_path / "life" / "stages.json").read_text())
     assert [each["stage"] for each in rows] == STAGES
     assert all(set(each) == {"stage", "folder", "tokens", "seconds", "bits_per_byte", "accuracy"} for each in rows)
@@ -35,11 +45,14 @@ def test_a_whole_life(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (tmp_path / "life" / "stages.md").read_text().count("\n") == len(STAGES) + 2
     assert (tmp_path / "life" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert f"olmo2 chat {release}" in shown and "largest logit difference" in shown
+    assert f"transformers.AutoModelForCausalLM.from_pretrained('{release}')" in shown
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "life").rglob("*.safetensors")}
     quickstart(recipe)
     assert "is complete" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "life").rglob("*.safetensors")} == before
+    with pytest.raises(UsageError, match=r"training_ratio: .*life was begun with 0\.004, not 0\.5; .*rm -r .*life"):
+        quickstart(recipe.model_copy(update={"training_ratio": 0.5}))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def test_shipped_recipes_are_shown(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # nothing that the recipes name is there
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("show went to the network"))
     assert cli.run(["show", name]) == 0
     shown = capsys.readouterr().out
     assert f"verb: {read_yaml(name)['verb']}" in shown
@@ -27,9 +27,12 @@ def test_overrides_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_recipe_without_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.yaml").write_text("x: 1")
-    assert cli.run(["show", str(tmp_path / "a.yaml")]) == 2
-    assert "verb is None; it must name what the recipe is for" in capsys.readouterr().err
+    for verb, shown in (("x: 1", "None"), ("verb: [a]", r"['a']"), ("verb: show", "'show'"), ("verb: 3", "3")):
+        (tmp_path / "a.yaml").write_text(verb)
+        assert cli.run(["show", str(tmp_path / "a.yaml")]) == 2
+        assert f"verb is {shown}; it must name what the recipe is for" in capsys.readouterr().err
+    assert cli.run(["show", "tiny/3-pretrain.yaml", "--verb=sft"]) == 2
+    assert "--verb: this is olmo2 pretrain; for another verb call olmo2 sft" in capsys.readouterr().err
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,8 @@ class MetricsLog:
 
     def close(self) -> None:
         """Finish every sink."""
-        self.file.close()
+        with disk_errors(self.path):
+            self.file.close()
         if self.tensorboard is not None:
             self.tensorboard.close()
         if self.wandb is not None:

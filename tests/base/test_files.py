@@ -13,6 +13,7 @@ from olmo2.base.files import (
     atomic_file,
     atomic_folder,
     disk_errors,
+    exclusive_folder,
     fingerprint,
     read_json,
     require_file,
@@ -77,6 +78,31 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["big"]
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "free some space or choose another folder"),
+        (errno.EACCES, "choose a folder that you may write to"),
+        (errno.ENOTDIR, "a file stands where a folder should; choose another folder"),
+        (errno.EIO, "check the disk or choose another folder"),
+    ],
+)
+def test_what_the_system_refuses_comes_with_advice(tmp_path: Path, code: int, advice: str) -> None:
+    with pytest.raises(RunError, match=f"cannot write .*{tmp_path.name}: .*; {advice}"), disk_errors(tmp_path):
+        raise OSError(code, "no")
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    with (
+        exclusive_folder(tmp_path / "run"),
+        pytest.raises(UsageError, match="another process is writing to"),
+        exclusive_folder(tmp_path / "run"),
+    ):
+        pass
+    with exclusive_folder(tmp_path / "run"):
+        assert [each.name for each in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_other_errors_pass_through(tmp_path: Path) -> None:

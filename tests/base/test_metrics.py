@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.metrics import METRICS_FILE, MetricsLog, TrackSettings, read_metrics
 
 
@@ -47,8 +47,20 @@ def test_line_cut_short_by_a_kill(tmp_path: Path) -> None:
     assert read_metrics(tmp_path) == [{"step": 1, "loss_nats": 2.5}]
 
 
-def test_damage_is_named(tmp_path: Path) -> None:
-    (tmp_path / METRICS_FILE).write_text('garbage\n{"step": 1}\n')
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the file that is always full")
+def test_full_disk(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.file.close()
+    log.file = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 (closed by the log)
+    for attempt in (lambda: log.write(1, {"loss_nats": 1.0}), log.close):  # closing tries once more to write
+        with pytest.raises(RunError, match=r"cannot write .*metrics\.jsonl: .*free some space"):
+            attempt()
+    assert log.file.closed
+
+
+@pytest.mark.parametrize("line", ["garbage", "{}", "[1]", "null", '{"step": "x"}'])
+def test_damage_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / METRICS_FILE).write_text(line + '\n{"step": 1}\n')
     with pytest.raises(UsageError, match=r"metrics\.jsonl:1 is damaged"):
         read_metrics(tmp_path)
 

@@ -139,12 +139,18 @@ def test_a_tokenizer_with_too_many_ids_is_refused(
         load_model(hf_folder)
 
 
+def enlarge(folder: Path, hidden_size: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": hidden_size}))
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
         (lambda folder: (folder / "config.json").unlink(), UsageError, "holds no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), UsageError, "config.json is not valid JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), UsageError, "is 'llama'"),
+        (lambda folder: enlarge(folder, 10**6), UsageError, "has shape"),  # and 1.5 TB are not asked for first
         (lambda folder: (folder / "tokenizer.json").unlink(), UsageError, "holds no tokenizer.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), UsageError, "pickle files"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 4), RunError, "damaged or cut short"),

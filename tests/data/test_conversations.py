@@ -144,6 +144,17 @@ def test_files_are_read_in_order_compressed_or_not(tmp_path: Path, letters: Any)
     assert whole(conversations).input_ids[:, 1].tolist() == [2, 1]
 
 
+def test_of_a_folder_only_rows_are_read(tmp_path: Path, letters: Any) -> None:
+    write(tmp_path / "a.jsonl", chat("a", "b"))
+    (tmp_path / "README.md").write_text("what these are")
+    assert read_conversations([str(tmp_path)], letters, seq_len=8).num_conversations == 1
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"data\.paths: the folder .* holds no JSON lines and no Parquet file"):
+        read_conversations([str(tmp_path)], letters, seq_len=8)
+    with pytest.raises(UsageError, match=r"data\.paths: there is no file or folder nowhere"):
+        read_conversations(["nowhere"], letters, seq_len=8)
+
+
 def test_fingerprint_changes_with_what_is_trained_on(tmp_path: Path, letters: Any) -> None:
     def fingerprint(*rows: object, seq_len: int = 8, pack: bool = True) -> str:
         path = write(tmp_path / "a.jsonl", *rows)

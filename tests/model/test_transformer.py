@@ -120,6 +120,22 @@ def test_weights_in_bfloat16_equal_transformers_within_their_rounding(model: Tra
     assert difference < 2**-6  # logits of bfloat16 have 8 bits
 
 
+def test_bfloat16_gradients_are_as_near_to_float32_as_transformers_are(input_ids: Tensor) -> None:
+    model, factors = random_model(small_config()).bfloat16(), torch.randn(3, 20, 96).bfloat16()
+    twins = {"ours": model, "theirs": hf_twin(model, torch.bfloat16), "exact": hf_twin(model, torch.float32)}
+    gradients = {}
+    for name, twin in twins.items():
+        logits = twin(input_ids) if name == "ours" else twin(input_ids).logits
+        logits.backward(factors.to(logits.dtype))
+        gradients[name] = torch.cat([dict(twin.named_parameters())[key].grad.flatten().float() for key in names(model)])
+    errors = {name: (gradients[name] - gradients["exact"]).norm() for name in ("ours", "theirs")}
+    assert 0 < errors["ours"] < 1.25 * errors["theirs"] < 0.1 * gradients["exact"].norm()
+
+
+def names(model: Transformer) -> list[str]:
+    return [name for name, _ in model.named_parameters()]
+
+
 def test_bfloat16_gradients_reach_the_float32_weights(input_ids: Tensor) -> None:
     model = random_model(small_config())
     factors = torch.randn(3, 20, 96)

@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -50,6 +51,33 @@ def test_all_ways_to_encode_agree(tokenizer: Tokenizer, strings: list[str], monk
     assert slow_offsets.dtype == offsets.dtype
     np.testing.assert_array_equal(slow_ids, ids)
     np.testing.assert_array_equal(slow_offsets, offsets)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_tokenizer": {"type": "Punctuation", "behavior": "Isolated"}},  # fastokens does not know it
+        {"dropout": 0.5},  # no two encodings are the same
+    ],
+)
+def test_what_fastokens_cannot_do_is_done_without_it(trained: Tokenizer, change: dict[str, Any]) -> None:
+    layout = json.loads(trained._text)
+    if "pre_tokenizer" in change:
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        layout["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [change["pre_tokenizer"], byte_level]}
+    else:
+        layout["model"] |= change
+    tokenizer = Tokenizer(json.dumps(layout))
+    ids, offsets = tokenizer.encode_batch(["one, two", "three"])
+    assert tokenizer._fast_backend is None and len(offsets) == 3
+    assert tokenizer.decode(ids[: offsets[1]].tolist()) == "one, two"
+
+
+def test_the_fingerprint_is_that_of_the_content(trained: Tokenizer) -> None:
+    layout = json.loads(trained._text)
+    assert Tokenizer(json.dumps(layout, indent=1)).fingerprint == trained.fingerprint
+    layout["model"]["vocab"]["<<new>>"] = len(layout["model"]["vocab"]) + 500
+    assert Tokenizer(json.dumps(layout)).fingerprint != trained.fingerprint
 
 
 def test_encoding_loses_nothing_and_writes_no_control_token(tokenizer: Tokenizer, strings: list[str]) -> None:
@@ -234,6 +262,16 @@ def test_damaged_configuration(trained: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(UsageError, match=r"tokenizer_config.json is not valid JSON"):
         load_tokenizer(tmp_path)
+
+
+def test_damaged_chat_templates(trained: Tokenizer, tmp_path: Path) -> None:
+    trained.save(tmp_path)
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"chat_template\.jinja is not UTF-8 text"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": [{"name": "x"}, 5]}')
+    assert load_tokenizer(tmp_path).chat_template == OLMO2_CHAT_TEMPLATE
 
 
 def test_no_end_of_text(trained: Tokenizer, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def test_published_1b(tmp_path: Path) -> None:
     facts = consequences(make_recipe(PretrainRecipe, values, "test"))
     assert facts["parameters"] == "1,484,916,736"
     assert facts["parameters without the input embedding"] == "1,279,395,840"
+    assert facts["rows of the embedding"] == f"100,352 (assumed: {tmp_path}/not-there is not on this machine)"
     assert facts["steps"] == "1,907,359"
     assert facts["learning rate, last step"] == "7.44873e-05"
 
@@ -32,3 +33,4 @@ def test_stage_2_reads_the_shape_of_its_parent(corpus: Path) -> None:
     model_file = parent / "model.safetensors"
     assert abs(int(facts["parameters"].replace(",", "")) * 4 - model_file.stat().st_size) < 10_000  # header aside
     assert facts["learning rate, last step"] == "0"
+    assert consequences(midtrain_recipe(corpus, corpus / "run")) == facts  # a run stands for its newest checkpoint
