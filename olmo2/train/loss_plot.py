@@ -35,7 +35,7 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
         tokens = [offset + row["tokens"] / 1e6 for row in rows]
         ends.append(tokens[-1])
         losses = [row["loss_nats"] for row in rows]
-        (line,) = axes.plot(tokens, running_mean(losses, max(1, len(rows) // 10)), label=run.name, linewidth=1.6)
+        (line,) = axes.plot(tokens, running_mean(losses, len(rows) // 20), label=run.name, linewidth=1.6)
         axes.plot(tokens, losses, color=line.get_color(), linewidth=0.8, alpha=0.25)
         held_out = [row.get("heldout_loss_nats", math.nan) for row in rows]  # what is not a number is not drawn
         axes.plot(tokens, held_out, "o", color=line.get_color(), markersize=5)
@@ -46,7 +46,6 @@ def draw_losses(runs: Sequence[Path], path: Path, *, follows: Sequence[int | Non
         figure.savefig(file, format="png", dpi=120)
 
 
-def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Return the mean of each value with those up to `window` - 1 places before it."""
-    starts = [max(0, end - window) for end in range(1, len(values) + 1)]
-    return [statistics.fmean(values[start:end]) for end, start in enumerate(starts, 1)]
+def running_mean(values: Sequence[float], reach: int) -> list[float]:
+    """Return the mean of each value and its neighbours up to `reach` places away on either side."""
+    return [statistics.fmean(values[max(0, place - reach) : place + reach + 1]) for place in range(len(values))]

@@ -28,8 +28,8 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
 
 
 def test_running_mean() -> None:
-    assert running_mean([4.0, 2.0, 3.0, 7.0], 2) == [4.0, 3.0, 2.5, 5.0]
-    assert running_mean([4.0, 2.0], 1) == [4.0, 2.0]
+    assert running_mean([4.0, 2.0, 3.0, 7.0], 1) == [3.0, 3.0, 4.0, 5.0]
+    assert running_mean([4.0, 2.0], 0) == [4.0, 2.0]
 
 
 def test_run_without_metrics(tmp_path: Path) -> None:
