@@ -94,6 +94,7 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
     )
     kinds = dict(setting_kinds(recipe_class))
     parser.known = list(kinds)
+    arguments = join_values(arguments, kinds)
     overrides = [plain_override(argument, kinds) for argument in take_lists(arguments, kinds, values)]
     try:
         cli: CliSettingsSource[Any] = CliSettingsSource(
@@ -110,6 +111,18 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
     if recipe.verb != verb:
         raise UsageError(f"--verb: this is olmo2 {verb}; for another verb call olmo2 {recipe.verb}")
     return recipe
+
+
+def join_values(arguments: list[str], kinds: dict[str, Any]) -> list[str]:
+    """Write ``--name value`` as ``--name=value``, which is the one form that is looked at from here on."""
+    joined: list[str] = []
+    for argument in arguments:
+        name = joined[-1][2:] if joined and joined[-1].startswith("--") else ""
+        if kinds.get(name, bool) is not bool and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ N = tokens of all conversations, C = conversations, B = rows of a batch, T = seq
 import hashlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,10 @@ class Conversations(Sequences):
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when a token, a label or the arrangement would."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr(("conversations", self.seq_len, self.pad_id, self.pack)).encode())
         for values in (self._input_ids, self._labels, self._offsets):
             digest.update(values.data)

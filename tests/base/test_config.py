@@ -88,6 +88,12 @@ def test_one_text_for_a_list_stays_as_it_is(value: str, prompts: list[str]) -> N
     assert parse("--data.paths=" + value).data.paths == prompts
 
 
+def test_a_value_may_stand_after_a_space(recipe_file: str) -> None:
+    recipe = parse(recipe_file, "--data.paths", "a, b", "--resume", "--load_path", "x", "--total_tokens", "6")
+    assert (recipe.data.paths, recipe.resume, recipe.load_path, recipe.total_tokens) == (["a, b"], True, "x", 6)
+    assert parse_recipe(TalkRecipe, ["--top", "4", "folder"], "talk").model == "folder"
+
+
 def test_a_list_given_twice_is_joined() -> None:
     assert parse("--data.paths=a, b", "--data.paths=[c,d]").data.paths == ["a, b", "c", "d"]
 
