@@ -105,7 +105,7 @@ def parse_recipe(recipe_class: type[AnyRecipe], arguments: Sequence[str], verb: 
         path = ".".join(str(part) for part in error.errors()[0]["loc"])
         names = [argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")]
         is_override = any(path == name or path.startswith(f"{name}.") for name in names)
-        raise UsageError(describe(error, COMMAND_LINE if is_override else source)) from None
+        raise UsageError(describe(error, COMMAND_LINE if is_override else source, recipe_class)) from None
     except SettingsError as error:
         raise UsageError(f"{COMMAND_LINE}: {error.__cause__ or error}") from None
     if recipe.verb != verb:
@@ -186,7 +186,7 @@ def make_recipe(recipe_class: type[AnyRecipe], values: dict[str, Any], source: s
     try:
         return recipe_class(**values)
     except ValidationError as error:
-        raise UsageError(describe(error, source)) from None
+        raise UsageError(describe(error, source, recipe_class)) from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -199,8 +199,11 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         file = SHIPPED_RECIPES / path
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError:
-        raise UsageError(f"there is no recipe {path}, neither here nor in {SHIPPED_RECIPES}") from None
+    except (FileNotFoundError, IsADirectoryError):
+        shipped = sorted(each.relative_to(SHIPPED_RECIPES).as_posix() for each in SHIPPED_RECIPES.rglob("*.yaml"))
+        raise UsageError(
+            f"there is no recipe {path}, neither here nor among those that come along{nearest(str(path), shipped)}"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -253,14 +256,13 @@ class RecipeParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage of a hundred settings."""
-        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        unknown = re.search(r"unrecognized arguments: (.+)", message)
         if unknown is None:
             raise UsageError(f"{message} (olmo2 {self.prog.split()[-1]} --help lists every setting)")
-        name = unknown[1].split("=")[0]
+        name = unknown[1].split()[0].split("=")[0]
         if not name.startswith("--"):
             raise UsageError(
-                f"unexpected argument {unknown[1]!r} (a recipe stands before everything else, settings are written "
-                "--name=value)"
+                f"unexpected argument {unknown[1]!r}: settings are written --name=value, and a recipe file comes first"
             )
         raise UsageError(f"{name}: no such setting{nearest(name[2:], self.known, prefix='--')}")
 
@@ -300,12 +302,21 @@ def nearest(name: str, known: list[str], prefix: str = "") -> str:
     return f"; known: {', '.join(prefix + each for each in known[:12])}{', ...' if len(known) > 12 else ''}"
 
 
-def describe(error: ValidationError, source: str) -> str:
+def required_members(model: type[BaseModel], path: str) -> list[str]:
+    """Return the settings without a default in the group of settings at `path`; none if it is no group."""
+    part: type[BaseModel] | None = model
+    for name in path.split("."):
+        part = nested_model(part.model_fields[name].annotation) if part and name in part.model_fields else None
+    return [name for name, field in part.model_fields.items() if field.is_required()] if part else []
+
+
+def describe(error: ValidationError, source: str, recipe_class: type[BaseModel]) -> str:
     """Put pydantic's first complaint into one sentence with the full path of the setting."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        return f"{source}: {path} is missing; set it in the recipe or with --{path}=..."
+        member = next((f"{path}.{name}" for name in required_members(recipe_class, path)), path)
+        return f"{source}: {path} is missing; set it in the recipe or with --{member}=..."
     if first["type"] == "value_error":
         return f"{source}: {path + ': ' if path else ''}{first['ctx']['error']}"
     return f"{source}: {path}: {first['msg'][0].lower() + first['msg'][1:]}, not {first['input']!r}"

@@ -155,7 +155,8 @@ def find_model_folder(name: str | Path, revision: str | None = None) -> Path:
         return folder
     if folder.exists():
         raise UsageError(f"{name} is a file; give the model folder that holds it")
-    if folder.is_absolute() or str(name).startswith(".") or str(name).count("/") > 1:
+    is_beside = len(folder.parts) > 1 and folder.parent.is_dir()  # a slip in the last part of a path, not a hub name
+    if is_beside or folder.is_absolute() or str(name).startswith(".") or str(name).count("/") > 1:
         raise UsageError(f"there is no model folder {name}")
     return download_model(str(name), revision)
 

@@ -162,8 +162,8 @@ def require_tokenizer(files: Sequence[TokenFile], fingerprint: str) -> None:
     for file in files:
         if file.tokenizer not in (None, fingerprint):
             raise UsageError(
-                f"{file.path.parent} was tokenized with another tokenizer than the model's; name that tokenizer, or "
-                "tokenize the documents again"
+                f"{file.path.parent} was tokenized with another tokenizer than the model's; tokenize its documents "
+                "again with the model's own"
             )
 
 

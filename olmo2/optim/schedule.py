@@ -30,6 +30,15 @@ class ScheduleSettings(Settings):
         return self
 
 
+class LinearSchedule(ScheduleSettings):
+    """The same, but linear to zero unless told otherwise: stage 2 and instruction tuning."""
+
+    decay: Literal["cosine", "linear", "constant"] = "linear"
+    """shape of the way down after the warm-up"""
+    final_lr_ratio: float = Field(default=0, ge=0, le=1)
+    """rate at the horizon, as a share of the peak"""
+
+
 def learning_rate(settings: ScheduleSettings, peak_lr: float, tokens: int, total_tokens: int) -> float:
     """Return the rate of the step that brings the stage to `tokens` tokens seen, of `total_tokens` in the stage.
 

@@ -56,7 +56,7 @@ def compile_blocks(model: Transformer, enabled: CompileChoice, device: torch.dev
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     for block in model.model.layers:
         block.__class__ = CompiledBlock
-    return "blocks are compiled in the first step, which takes half a minute where they never were before"
+    return "the first step compiles the model's blocks: up to half a minute, less when it was done before"
 
 
 def missing_for_compile(device: torch.device) -> str | None:

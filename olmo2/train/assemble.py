@@ -188,7 +188,7 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     model = begin.model.to(device)
     model.model.compute_dtype = choose_compute_dtype(run.dtype, device)
     about_compilation = compile_blocks(model, run.compile, device)
-    if about_compilation:
+    if about_compilation and (resumed is None or resumed[1].step < total_steps):
         print(about_compilation)
     optimizer = build_optimizer(model, recipe.optim)
     restore_optimizer(model, optimizer, begin.optimizer_tensors)
@@ -270,7 +270,10 @@ def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int) 
     settings = recipe.heldout
     if settings is None:
         return lambda model: {}
-    files = open_tokens(settings.paths, settings.dtype)
+    try:
+        files = open_tokens(settings.paths, settings.dtype)
+    except UsageError as error:
+        raise UsageError(f"heldout.paths: {error}") from None
     require_tokenizer(files, tokenizer.fingerprint)
     windows = Windows(files, seq_len=seq_len, vocab_size=tokenizer.vocab_size, repetition_filter=False)
     batches = heldout_batches(windows, batch_sequences=recipe.run.micro_batch_sequences, max_tokens=settings.max_tokens)

@@ -28,7 +28,7 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
         facts["parameters"] = f"{num_parameters(config):,}"
         facts["parameters without the input embedding"] = f"{num_parameters(config, has_embedding=False):,}"
     if recipe.run.total_tokens is None:
-        facts["tokens"] = f"{recipe.run.epochs:g} epochs of the data"
+        facts["tokens"] = f"as many as the data hold, {recipe.run.epochs:g} times"
         return facts
     batch = recipe.run.global_batch_tokens
     steps = -(-recipe.run.total_tokens // batch)

@@ -8,6 +8,7 @@ from pydantic import Field
 from olmo2.checkpoint.folder import find_model_folder, load_model
 from olmo2.checkpoint.keep import TRAINER_FOLDER
 from olmo2.checkpoint.load import load_trainer_state
+from olmo2.optim.schedule import LinearSchedule
 from olmo2.train.assemble import Start, TrainRecipe, assemble
 from olmo2.train.loop import train
 from olmo2.train.pretrain import TokenDataSettings
@@ -19,6 +20,7 @@ class MidtrainRecipe(TrainRecipe):
     load_path: str = Field(min_length=1)
     """checkpoint, model folder or hub name to start from; its step and token counters start again at zero"""
     data: TokenDataSettings
+    schedule: LinearSchedule = LinearSchedule()
 
 
 def midtrain(recipe: MidtrainRecipe) -> Path:

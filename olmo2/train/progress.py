@@ -44,7 +44,7 @@ class TrainProgress:
         """Show the newest numbers of a step."""
         self.text = (
             f"loss {values['loss_nats']:.3f} · {values['throughput_tokens_per_second']:,.0f} tokens/s · "
-            f"{values['matmul_peak_ratio']:.0%} of peak · {values['memory_gigabytes']:.1f} GB"
+            f"{values['matmul_peak_ratio']:.0%} of matmul peak · {values['memory_gigabytes']:.1f} GB memory"
         )
         self.advance(step)
         now = time.perf_counter()

@@ -8,6 +8,7 @@ from pydantic import Field
 from olmo2.base.config import Settings
 from olmo2.checkpoint.folder import load_model
 from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start, TrainRecipe, assemble
 from olmo2.train.loop import train
@@ -36,6 +37,7 @@ class SftRecipe(TrainRecipe):
     load_path: str = Field(min_length=1)
     """model folder or hub name to start from; only its weights are used"""
     data: ConversationDataSettings
+    schedule: LinearSchedule = LinearSchedule()
 
 
 def sft(recipe: SftRecipe) -> Path:

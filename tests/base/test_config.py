@@ -139,7 +139,8 @@ def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.Monkey
         (["--skip.sigma=inf"], r"command line: skip\.sigma: input should be a finite number, not 'inf'"),
         (['--data.paths=["a]'], r'--data\.paths: write a list as \[a, b\] or, with quotes, as JSON, not \["a\]'),
         (["--data=x"], r"--data is a group of settings"),
-        (["--resume", "other.yaml"], r"unexpected argument 'other\.yaml' \(a recipe stands before everything else"),
+        (["--resume", "other.yaml"], r"unexpected argument 'other\.yaml': .* a recipe file comes first"),
+        (["one two"], r"unexpected argument 'one two'"),
         (["--resum"], r"--resum: no such setting; did you mean --resume\?"),
     ],
 )
@@ -153,7 +154,7 @@ def test_mistakes_on_the_command_line(recipe_file: str, arguments: list[str], me
     [
         ("data: {paths: [a], sed: 1}", r"demo\.yaml: data\.sed: no such setting; did you mean seed\?"),
         ("dat: {}", r"demo\.yaml: dat: no such setting; did you mean data\?"),
-        ("skip: {sigma: 3}", r"demo\.yaml: data is missing; set it in the recipe or with --data"),
+        ("skip: {sigma: 3}", r"demo\.yaml: data is missing; set it in the recipe or with --data\.paths=\.\.\."),
         ("data: {seed: 1}", r"demo\.yaml: data\.paths is missing"),
         ("data: {paths: a.npy}", r"data\.paths: input should be a valid list"),
         ("data: {paths: [a], paths: [b]}", r"demo\.yaml is not valid YAML: paths is set twice"),
@@ -171,6 +172,9 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_file() -> None:
     with pytest.raises(UsageError, match=r"there is no recipe nowhere\.yaml"):
         parse("nowhere.yaml")
+    for wrong in ("tiny/3-pretrain.yml", "tiny"):
+        with pytest.raises(UsageError, match=rf"there is no recipe {wrong}, .*(did you mean|known:) .*tiny/"):
+            read_yaml(wrong)
 
 
 def test_missing_positional_argument() -> None:

@@ -79,3 +79,10 @@ def test_another_verb_cannot_go_on_with_the_run(corpus: Path) -> None:
     run = recipe.run.model_copy(update={"stage": "stage1", "folder": str(parent.parent)})
     with pytest.raises(UsageError, match=r"verb was pretrain, is midtrain: .*run cannot go on with it"):
         midtrain(recipe.model_copy(update={"run": run}))
+
+
+def test_the_rate_falls_linearly_to_zero_unless_told_otherwise(corpus: Path) -> None:
+    values = midtrain_recipe(corpus, "x").model_dump(exclude={"schedule"})
+    schedule = make_recipe(MidtrainRecipe, values | {"schedule": {"warmup_ratio": 0.1}}, "test").schedule
+    assert (schedule.decay, schedule.final_lr_ratio, schedule.warmup_ratio) == ("linear", 0, 0.1)
+    assert make_recipe(MidtrainRecipe, values, "test").schedule.decay == "linear"

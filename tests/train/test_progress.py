@@ -20,7 +20,9 @@ def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None
         bar.update(2, VALUES)
         bar.say("held-out loss 2.000")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("stage1  step 2/2 · loss 2.500 · 1,234 tokens/s · 25% of peak · 1.5 GB · 0 s left")
+    assert lines[0].startswith(
+        "stage1  step 2/2 · loss 2.500 · 1,234 tokens/s · 25% of matmul peak · 1.5 GB memory · 0 s left"
+    )
     assert lines[1] == "held-out loss 2.000"
 
 
