@@ -135,13 +135,15 @@ def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, An
     for argument in arguments:
         name, equals, value = argument.removeprefix("--").partition("=")
         if equals and kinds.get(name) == list[str]:
-            taken.setdefault(name, []).extend(map(os.path.expanduser, elements(name, value)))
+            taken.setdefault(name, []).extend(elements(name, value))
         else:
             rest.append(argument)
     for name, texts in taken.items():
         *groups, last = name.split(".")
         group = values
         for part in groups:
+            if not isinstance(group.get(part) or {}, dict):
+                raise UsageError(f"{part} must be a group of settings, not {group[part]!r}")
             group[part] = dict(group.get(part) or {})
             group = group[part]
         group[last] = texts

@@ -9,6 +9,8 @@ from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
+BATCH_PROMPTS = 256  # short questions and small models: what costs is the number of steps
+
 
 @dataclass(frozen=True)
 class CheckedAnswers:
@@ -31,11 +33,10 @@ def check_answers(
     *,
     max_new_tokens: int,
     stop_text: str | None = None,
-    batch_prompts: int = 256,
 ) -> CheckedAnswers:
     """Complete every prompt greedily and grade what was written, up to `stop_text` if one is given."""
     settings = SamplingSettings(max_new_tokens=max_new_tokens)
-    completions = complete(model, prompts, settings, stop_id=tokenizer.eos_id, batch_prompts=batch_prompts)
+    completions = complete(model, prompts, settings, stop_id=tokenizer.eos_id, batch_prompts=BATCH_PROMPTS)
     responses = [tokenizer.decode(completion) for completion in completions]
     if stop_text is not None:
         responses = [response.split(stop_text)[0] for response in responses]

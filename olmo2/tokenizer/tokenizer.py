@@ -46,8 +46,10 @@ class Tokenizer:
         self._text = text
         self._backend = load_backend(text, source)
         self._backend.encode_special_tokens = True  # meaning: text that looks like a control token stays text
-        # Of the content, not of its layout: other programs write the same tokenizer with other spaces.
-        self.fingerprint = hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
+        # Of what decides the ids: other programs write the same tokenizer with other spaces and an idle post-processor.
+        layout = json.loads(text)
+        deciding = {part: layout.get(part) for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+        self.fingerprint = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
         self.chat_template = chat_template
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         self.vocab_size = max(vocabulary.values(), default=-1) + 1

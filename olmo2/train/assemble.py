@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from olmo2.base.config import Count, Recipe, Settings, read_yaml, write_recipe
+from olmo2.base.config import Count, Recipe, Settings, read_yaml
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
 from olmo2.base.metrics import TrackSettings
@@ -36,7 +36,7 @@ Evaluate = Callable[[Transformer], dict[str, float]]
 ORDER_FOLDER = "order"
 # What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
 # same is told by their fingerprint: files may move.
-FIXED_SETTINGS = ("verb", "model", "tokenizer", "run.stage", "run.seed", "run.global_batch_tokens", "data.seq_len")
+FIXED_SETTINGS = ("verb", "model", "run.stage", "run.seed", "run.global_batch_tokens", "data.seq_len")
 
 
 class LossSettings(Settings):
@@ -155,7 +155,7 @@ class Job:
 def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Callable[[Tokenizer], Sequences]) -> Job:
     """Build a job: from `start` for a new run, from the newest complete checkpoint for one that is resumed.
 
-    Nothing is written before everything is built. Raises UsageError if run.folder holds a run that is not resumed, if
+    Nothing is written. Raises UsageError if run.folder holds a run that is not resumed, if
     the data are no longer the same, or if settings do not fit each other.
     """
     run = recipe.run
@@ -196,7 +196,6 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     if resumed:
         guard.restore(resumed[1].history)
     evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len)
-    write_recipe(recipe, Path(run.folder) / RECIPE_FILE)
     return Job(recipe, begin, optimizer, loader, guard, evaluate, total_steps, resumed)
 
 

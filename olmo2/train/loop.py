@@ -7,13 +7,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from olmo2.base.config import recipe_text
-from olmo2.base.errors import RunError
+from olmo2.base.config import recipe_text, write_recipe
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import MetricsLog
-from olmo2.checkpoint.keep import drop_ephemeral, latest_checkpoint
+from olmo2.checkpoint.keep import complete_checkpoints, drop_ephemeral, latest_checkpoint
 from olmo2.checkpoint.run_state import RunState
-from olmo2.checkpoint.save import save_checkpoint
+from olmo2.checkpoint.save import RECIPE_FILE, save_checkpoint
 from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums, language_model_loss
 from olmo2.model.flops import train_flops_per_token
@@ -40,6 +40,10 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
         print(f"{job.folder} is complete: {job.resumed[1].step} steps")
         return job.resumed[0]
     with exclusive_folder(job.folder):
+        newest = latest_checkpoint(job.folder, job.recipe.run.stage)
+        if newest != (job.resumed[0] if job.resumed else None):
+            raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
+        write_recipe(job.recipe, job.folder / RECIPE_FILE)
         return run_steps(job, loss_of)
 
 
@@ -53,6 +57,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
     log = MetricsLog(job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json"))
     batches = job.loader.batches(job.first_step, job.total_steps)
     num_broken = 0
+    unproven: Path | None = None  # the checkpoint saved last: what it replaces stays until its weights have been used
     with (
         closing(log),
         closing(batches),
@@ -76,14 +81,17 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
             speed.end_step(run.global_batch_tokens)
             if metrics.is_skipped:
                 progress.say(f"step {step} left out: loss {metrics.loss_nats:.3f}, grad norm {metrics.grad_norm:.2f}")
-            num_broken = 0 if metrics.is_finite else num_broken + 1
-            if num_broken == MAX_BROKEN_STEPS:
-                raise RunError(diverged(job, step))
-
             is_last, is_stopped = step == job.total_steps, bool(stop)
-            if is_last or is_stopped or (recipe.keep.is_due(step) and metrics.is_finite):
+            num_broken = 0 if metrics.is_finite else num_broken + 1
+            if num_broken == MAX_BROKEN_STEPS or (is_last and num_broken > 1):
+                raise RunError(diverged(job, step, num_broken))
+            if unproven is not None and metrics.is_finite:  # its weights have just given a finite loss
+                drop_ephemeral(job.folder, before=unproven)
+                unproven = None
+
+            if is_last or ((is_stopped or recipe.keep.is_due(step)) and metrics.is_finite):
                 is_ephemeral = not (is_last or recipe.keep.is_permanent(step))
-                checkpoint = save(job, step, is_ephemeral=is_ephemeral, may_replace=metrics.is_finite)
+                checkpoint = unproven = save(job, step, is_ephemeral=is_ephemeral)
 
             is_to_evaluate = is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0)
             if not (is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step or metrics.is_skipped):
@@ -100,7 +108,9 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                 progress.update(step, values)
                 log.write(step, values | (evaluated(job, step, progress) if is_to_evaluate else {}))
             if is_stopped and not is_last:
-                raise RunError(f"stopped after step {step}; {checkpoint} is saved: go on with --resume")
+                saved = f"{checkpoint} is saved" if metrics.is_finite else "its loss is not finite and it is not saved"
+                raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
+    drop_ephemeral(job.folder, before=checkpoint)
     return checkpoint
 
 
@@ -115,18 +125,21 @@ def evaluated(job: Job, step: int, progress: TrainProgress) -> dict[str, float]:
     return values
 
 
-def diverged(job: Job, step: int) -> str:
+def diverged(job: Job, step: int, num_broken: int) -> str:
     """Say that a run has gone wrong for good, and from where to go on."""
-    checkpoint = latest_checkpoint(job.folder, job.recipe.run.stage)
-    where = f"go on from {checkpoint} with --resume and" if checkpoint else "start again in another run.folder with"
+    stage, suspect = job.recipe.run.stage, job.checkpoint_folder(step - num_broken)
+    # What was saved right before the first broken step holds the weights that broke it.
+    delete = f"delete {suspect} and " if suspect.exists() else ""
+    is_left = any(path != suspect for path in complete_checkpoints(job.folder) if stage in path.name)
+    where = f"{delete}go on with --resume and" if is_left else "start again in another run.folder with"
     return (
-        f"the last {MAX_BROKEN_STEPS} steps, up to step {step}, had a loss or gradient that is not finite; "
+        f"the last {num_broken} steps, up to step {step}, had a loss or gradient that is not finite; "
         f"{where} a lower optim.peak_lr or other data"
     )
 
 
-def save(job: Job, step: int, *, is_ephemeral: bool, may_replace: bool) -> Path:
-    """Save the whole state after `step`, then drop the ephemeral checkpoints that this one may replace."""
+def save(job: Job, step: int, *, is_ephemeral: bool) -> Path:
+    """Save the whole state after `step`."""
     folder, model = job.checkpoint_folder(step), job.start.model
     state = RunState(
         stage=job.recipe.run.stage,
@@ -145,8 +158,6 @@ def save(job: Job, step: int, *, is_ephemeral: bool, may_replace: bool) -> Path:
         state=state,
         recipe_text=recipe_text(job.recipe),
     )
-    if may_replace:
-        drop_ephemeral(job.folder, before=folder)
     return folder
 
 

@@ -165,15 +165,24 @@ def broken_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "train_step", breaking)
 
 
-def test_a_run_that_has_diverged_ends_and_keeps_its_last_good_checkpoint(
+def test_a_run_that_has_diverged_ends_and_keeps_what_came_before_the_last_save(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The checkpoint of step 4 is not proven by a later step, so the one that it would replace stays."""
     broken_from(5, monkeypatch)
-    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 4}}
-    with pytest.raises(RunError, match=r"the last 10 steps, up to step 14, .*stage1-step4-tokens1M with --resume and"):
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    advice = r"the last 10 steps, up to step 14, .*delete .*stage1-step4-tokens1M and go on with --resume and a lower"
+    with pytest.raises(RunError, match=advice):
         pretrain(pretrain_recipe(corpus, total_tokens=20 * 256, changes=keep))
-    good = weights(corpus / "run" / "stage1-step4-tokens1M")
+    good = weights(corpus / "run" / "stage1-step2-tokens1M")
     assert all(tensor.isfinite().all() for tensor in good.values())
+
+
+def test_a_run_that_is_broken_at_its_end_is_not_complete(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_from(3, monkeypatch)
+    with pytest.raises(RunError, match=r"the last 4 steps, up to step 6, .*start again in another run\.folder"):
+        pretrain(pretrain_recipe(corpus))
+    assert not list((corpus / "run").glob("stage1-*"))
 
 
 def test_two_processes_do_not_share_a_run(corpus: Path) -> None:
