@@ -14,8 +14,8 @@ from olmo2.checkpoint.keep import latest_checkpoint
 from olmo2.checkpoint.load import (
     CONFIG_FILE,
     check_weights,
+    copy_weights,
     empty_model,
-    load_weights,
     read_model_config,
     require_model_folder,
 )
@@ -84,7 +84,7 @@ def load_model(
     stored = open_weights(folder)
     check_weights(folder, stored, config)  # before memory is taken for a shape that may be wrong
     model = empty_model(config, dtype or stored_dtype(stored, folder), device)
-    load_weights(folder, model)
+    copy_weights(stored, model)
     return model, tokenizer
 
 

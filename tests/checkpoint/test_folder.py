@@ -168,8 +168,10 @@ def test_a_broken_folder_is_refused(
 def test_code_in_a_folder_is_never_run(hf_folder: Path) -> None:
     config = json.loads((hf_folder / "config.json").read_text())
     (hf_folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
-    (hf_folder / "evil.py").write_text("raise SystemExit('this code ran')")
-    load_model(hf_folder)
+    (hf_folder / "evil.py").write_text(f"open({str(hf_folder / 'ran')!r}, 'w')\nraise SystemExit('this code ran')")
+    model, _ = load_model(hf_folder)
+    assert type(model) is Transformer
+    assert not (hf_folder / "ran").exists() and "evil" not in sys.modules
 
 
 def test_what_is_not_a_folder(hf_folder: Path) -> None:
