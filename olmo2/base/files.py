@@ -131,22 +131,6 @@ def require_vacant(path: Path | str, setting: str = "") -> None:
         raise UsageError(f"{where}{path} already exists; choose another folder or delete it first")
 
 
-def require_file(path: Path | str, setting: str) -> Path:
-    """Return `path` if it is a file that exists, else raise UsageError naming `setting`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{setting}: there is no file {path}")
-    return path
-
-
-def require_folder(path: Path | str, setting: str) -> Path:
-    """Return `path` if it is a folder that exists, else raise UsageError naming `setting`."""
-    path = Path(path)
-    if not path.is_dir():
-        raise UsageError(f"{setting}: there is no folder {path}")
-    return path
-
-
 def write_json(path: Path | str, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_file(path) as file:

@@ -14,8 +14,8 @@ from olmo2.checkpoint.keep import latest_checkpoint
 from olmo2.checkpoint.load import (
     CONFIG_FILE,
     check_weights,
-    copy_weights,
     empty_model,
+    load_weights,
     read_model_config,
     require_model_folder,
 )
@@ -82,9 +82,9 @@ def load_model(
     folder = find_model_folder(name, revision)
     config, tokenizer = read_model_folder(folder)
     stored = open_weights(folder)
-    check_weights(folder, stored, config)  # before memory is taken for a shape that may be wrong
+    check_weights(folder, stored, config)  # headers only, before memory is taken for a wrong shape
     model = empty_model(config, dtype or stored_dtype(stored, folder), device)
-    copy_weights(stored, model)
+    load_weights(folder, model)
     return model, tokenizer
 
 

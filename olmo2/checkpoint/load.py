@@ -60,11 +60,6 @@ def load_weights(folder: Path, model: Transformer) -> None:
     require_model_folder(folder)
     stored = open_weights(folder)
     check_weights(folder, stored, model.config)
-    copy_weights(stored, model)
-
-
-def copy_weights(stored: StoredTensors, model: Transformer) -> None:
-    """Fill every weight of `model` in place from tensors that `check_weights` has found to fit."""
     weights = model.state_dict()
     for name in stored:
         weights[name].copy_(stored[name])

@@ -16,8 +16,6 @@ from olmo2.base.files import (
     exclusive_folder,
     fingerprint,
     read_json,
-    require_file,
-    require_folder,
     write_gzip,
     write_json,
 )
@@ -133,11 +131,3 @@ def test_gzip_bytes_do_not_depend_on_time_or_name(tmp_path: Path) -> None:
 def test_fingerprint_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert fingerprint(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_required_paths(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"data\.paths: there is no file"):
-        require_file(tmp_path / "x", "data.paths")
-    with pytest.raises(UsageError, match="load_path: there is no folder"):
-        require_folder(tmp_path / "x", "load_path")
-    assert require_folder(tmp_path, "load_path") == tmp_path
