@@ -1,7 +1,7 @@
 """AdamW with OLMo 2's parameter groups, and its state as named tensors."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +29,10 @@ class OptimSettings(Settings):
     """on every weight but the input embedding, norms included"""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """global gradient norm above which gradients are scaled down"""
+    is_step_frozen: bool = False
+    """correct the moments' bias at every step as if it were the first, as the trainer of the published 32B did"""
+    state_dtype: Literal["fp32", "bf16"] = "fp32"
+    """of the moments; bf16 saves four bytes a parameter"""
     skip_step: SkipStepSettings | None = None
     """leave out steps whose loss or gradient norm is an outlier; null = only those that are not finite"""
 

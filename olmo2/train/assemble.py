@@ -30,6 +30,7 @@ from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.allocator import tune_allocator
 from olmo2.parallel.compile import CompileChoice, compile_blocks
 from olmo2.parallel.device import choose_compute_dtype, choose_device
+from olmo2.parallel.mesh import ParallelSettings
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Evaluate = Callable[[Transformer], dict[str, float]]
@@ -65,7 +66,9 @@ class RunSettings(Settings):
     stage: str = Field(pattern=r"^[a-z0-9]+(-[a-z]+[0-9]+)?$")
     """first part of the checkpoints' names, such as stage1 or stage2-ingredient1"""
     total_tokens: Count | None = Field(default=None, ge=1)
-    """length of the stage in tokens, padding included; set this or epochs"""
+    """length of the stage in tokens, padding included; set this, total_steps or epochs"""
+    total_steps: int | None = Field(default=None, ge=1)
+    """length of the stage in optimizer steps"""
     epochs: float | None = Field(default=None, gt=0)
     """length of the stage in passes over the data"""
     global_batch_tokens: Count = Field(ge=1)
@@ -88,9 +91,18 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def has_one_length(self) -> "RunSettings":
         """Refuse a run without a length, or with two."""
-        if (self.total_tokens is None) == (self.epochs is None):
-            raise ValueError("set either total_tokens or epochs")
+        if sum(length is not None for length in (self.total_tokens, self.total_steps, self.epochs)) != 1:
+            raise ValueError("set exactly one of total_tokens, total_steps and epochs")
         return self
+
+    def num_steps(self, steps_per_epoch: int | None) -> int | None:
+        """Return the optimizer steps of the stage; None if they depend on data that have not been counted."""
+        if self.total_steps is not None:
+            return self.total_steps
+        if self.total_tokens is not None:
+            return -(-self.total_tokens // self.global_batch_tokens)
+        assert self.epochs is not None
+        return None if steps_per_epoch is None else max(1, round(self.epochs * steps_per_epoch))
 
 
 class TrainRecipe(Recipe):
@@ -100,6 +112,7 @@ class TrainRecipe(Recipe):
     optim: OptimSettings
     schedule: ScheduleSettings = ScheduleSettings()
     loss: LossSettings = LossSettings()
+    parallel: ParallelSettings = ParallelSettings()
     keep: KeepSettings = KeepSettings()
     heldout: HeldOutSettings | None = None
     track: TrackSettings = TrackSettings()
@@ -178,10 +191,8 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
         seed=run.seed,
         order=Path(run.folder) / ORDER_FOLDER,
     )
-    if run.total_tokens is not None:
-        total_steps = -(-run.total_tokens // run.global_batch_tokens)
-    else:
-        total_steps = max(1, round((run.epochs or 0) * loader.steps_per_epoch))
+    total_steps = run.num_steps(loader.steps_per_epoch)
+    assert total_steps is not None
 
     if device.type == "cpu":
         tune_allocator()

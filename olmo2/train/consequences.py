@@ -27,11 +27,10 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
             facts["rows of the embedding"] = f"{config.vocab_size:,}{assumed}"
         facts["parameters"] = f"{num_parameters(config):,}"
         facts["parameters without the input embedding"] = f"{num_parameters(config, has_embedding=False):,}"
-    if recipe.run.total_tokens is None:
+    batch, steps = recipe.run.global_batch_tokens, recipe.run.num_steps(None)
+    if steps is None:
         facts["tokens"] = f"as many as the data hold, {recipe.run.epochs:g} times"
         return facts
-    batch = recipe.run.global_batch_tokens
-    steps = -(-recipe.run.total_tokens // batch)
     total = steps * batch
     facts["tokens"] = f"{total:,}"
     facts["steps"] = f"{steps:,}"

@@ -37,7 +37,7 @@ def test_impossible_runs(corpus: Path, run: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize("lengths", [{}, {"total_tokens": 5, "epochs": 1}])
 def test_a_run_has_one_length(lengths: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="set either total_tokens or epochs"):
+    with pytest.raises(ValidationError, match="set exactly one of total_tokens, total_steps and epochs"):
         RunSettings(folder="x", stage="stage1", global_batch_tokens=1, **lengths)
 
 
