@@ -68,18 +68,23 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         partial.mkdir(parents=True)
         try:
             yield partial
-            for file in partial.rglob("*"):
-                if file.is_file():
-                    sync_file(file)
-                else:
-                    sync_folder(file)
-            sync_folder(partial)
-            if path.is_dir():
-                path.rmdir()  # empty, or require_vacant would have refused
-            os.rename(partial, path)
-            sync_folder(path.parent)
+            publish_folder(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish_folder(partial: Path, path: Path) -> None:
+    """Put the finished folder `partial` at `path`, where nothing or an empty folder is, once all of it is on disk."""
+    for file in partial.rglob("*"):
+        if file.is_file():
+            sync_file(file)
+        else:
+            sync_folder(file)
+    sync_folder(partial)
+    if path.is_dir():
+        path.rmdir()
+    os.rename(partial, path)
+    sync_folder(path.parent)
 
 
 @contextmanager

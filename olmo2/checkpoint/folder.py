@@ -18,10 +18,12 @@ from olmo2.checkpoint.load import (
     load_weights,
     read_model_config,
     require_model_folder,
+    weight_shapes,
 )
 from olmo2.checkpoint.tensors import (
     INDEX_FILE,
     MAX_SHARD_BYTES,
+    StoredTensors,
     open_weights,
     stored_dtype,
     weight_files,
@@ -61,11 +63,16 @@ def write_model_folder(
 
     `tensors` are read one after the other, so a mapping that computes them on demand needs little memory.
     """
+    write_descriptions(folder, config, tokenizer, dtype)
+    write_weights(folder, tensors, weight_shapes(config), dtype=dtype, max_shard_bytes=max_shard_bytes)
+
+
+def write_descriptions(folder: Path, config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
+    """Write everything of a model folder but its weights, which are or will be stored as `dtype`."""
     require_fitting(tokenizer, config, str(folder))
     write_json(folder / CONFIG_FILE, config_to_hf(config, tokenizer, dtype))
     write_json(folder / GENERATION_FILE, generation_config(tokenizer))
     tokenizer.save(folder)
-    write_weights(folder, tensors, dtype=dtype, max_shard_bytes=max_shard_bytes)
 
 
 def load_model(
@@ -80,12 +87,18 @@ def load_model(
     Weights that are stored in several dtypes are loaded in the narrowest one that holds them all.
     """
     folder = find_model_folder(name, revision)
-    config, tokenizer = read_model_folder(folder)
-    stored = open_weights(folder)
-    check_weights(folder, stored, config)  # headers only, before memory is taken for a wrong shape
+    config, tokenizer, stored = open_model(folder)
     model = empty_model(config, dtype or stored_dtype(stored, folder), device)
     load_weights(folder, model)
     return model, tokenizer
+
+
+def open_model(folder: Path) -> tuple[ModelConfig, Tokenizer, StoredTensors]:
+    """Return a model folder's shape, tokenizer and weights, which are checked by their headers and not yet read."""
+    config, tokenizer = read_model_folder(folder)
+    stored = open_weights(folder)
+    check_weights(folder, stored, config)
+    return config, tokenizer, stored
 
 
 def read_model_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
@@ -103,9 +116,7 @@ def copy_model_folder(
 
     Tensor by tensor: the model is never in memory as a whole. With dtype None the weights stay bit for bit the same.
     """
-    config, tokenizer = read_model_folder(source)
-    stored = open_weights(source)
-    check_weights(source, stored, config)
+    config, tokenizer, stored = open_model(source)
     write_model_folder(
         target,
         stored,

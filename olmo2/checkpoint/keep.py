@@ -32,6 +32,8 @@ class KeepSettings(Settings):
     """steps between permanent checkpoints, which are never deleted; null = only the last step"""
     ephemeral_every_steps: int | None = Field(default=None, ge=1)
     """steps between checkpoints that are deleted once the next one is complete; null = none"""
+    background: bool = True
+    """write while training goes on; takes memory for one copy of weights and moments, shared by all ranks"""
 
     def is_permanent(self, step: int) -> bool:
         """Tell whether a checkpoint of `step` is one to keep."""

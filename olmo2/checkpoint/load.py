@@ -11,12 +11,12 @@ from olmo2.base.files import read_json
 from olmo2.checkpoint.hf_config import config_from_hf
 from olmo2.checkpoint.keep import CONTENTS_FILE, TRAINER_FOLDER, damage, latest_checkpoint
 from olmo2.checkpoint.run_state import RunState, read_run_state
-from olmo2.checkpoint.tensors import StoredTensors, open_weights
+from olmo2.checkpoint.tensors import StoredTensors, open_weights, planned_files
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 
 CONFIG_FILE = "config.json"
-OPTIMIZER_FILE = "optimizer.safetensors"
+OPTIMIZER = "optimizer"  # stem of the files with the moments
 
 
 def require_complete(folder: Path) -> None:
@@ -67,9 +67,9 @@ def load_weights(folder: Path, model: Transformer) -> None:
 
 def check_weights(folder: Path, stored: StoredTensors, config: ModelConfig) -> None:
     """Raise UsageError unless the names and shapes of the weights in `folder` are those of a model of `config`."""
-    weights = empty_model(config, torch.float32, "meta").state_dict()
+    weights = weight_shapes(config)
     for name in (name for name in stored if name in weights):
-        shape, wanted = stored.shape(name), tuple(weights[name].shape)
+        shape, wanted = stored.shape(name), tuple(weights[name])
         if shape != wanted:
             reason = (
                 describe_differences(read_model_config(folder), config) or f"its {CONFIG_FILE} does not fit its weights"
@@ -103,8 +103,13 @@ def load_trainer_state(folder: Path) -> tuple[dict[str, Tensor], RunState]:
     require_model_folder(folder)
     if not (folder / TRAINER_FOLDER).exists():
         raise UsageError(f"{folder} holds a model without trainer state, so there is no run to go on with")
-    tensors = StoredTensors([folder / TRAINER_FOLDER / OPTIMIZER_FILE])
+    tensors = StoredTensors(planned_files(folder / TRAINER_FOLDER, OPTIMIZER))
     return dict(tensors), read_run_state(folder / TRAINER_FOLDER)
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, torch.Size]:
+    """Return the shape of every weight of a model, by name."""
+    return {name: tensor.shape for name, tensor in empty_model(config, torch.float32, "meta").state_dict().items()}
 
 
 def empty_model(config: ModelConfig, dtype: torch.dtype, device: torch.device | str) -> Transformer:

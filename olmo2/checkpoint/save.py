@@ -1,43 +1,157 @@
-"""Saving the whole state of a run as one folder that is either complete or not there."""
+"""Saving the whole state of a run as one folder that is either complete or not there, while the run goes on.
 
+The files of a checkpoint do not depend on the number of processes: every tensor is written whole, and the files are
+dealt out to the ranks. A save has three parts: every rank takes a copy of what it will write, a thread writes it, and
+when all ranks have written theirs, rank 0 gives the folder its name.
+"""
+
+import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from olmo2.base.files import atomic_folder
-from olmo2.checkpoint.folder import write_model_folder
+from olmo2.base.files import PARTIAL_PREFIX, disk_errors, publish_folder, require_vacant, sync_file
+from olmo2.checkpoint.folder import write_descriptions
 from olmo2.checkpoint.keep import TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
-from olmo2.checkpoint.load import OPTIMIZER_FILE
+from olmo2.checkpoint.load import OPTIMIZER
 from olmo2.checkpoint.run_state import RunState, write_run_state
-from olmo2.checkpoint.tensors import write_tensors
+from olmo2.checkpoint.tensors import WEIGHTS, plan_files, write_index, write_tensors
 from olmo2.model.transformer import Transformer
+from olmo2.parallel.ranks import Ranks
+from olmo2.parallel.shards import whole
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 RECIPE_FILE = "recipe.yaml"
 
 
-def save_checkpoint(
-    folder: Path,
-    model: Transformer,
-    tokenizer: Tokenizer,
-    *,
-    optimizer_tensors: Mapping[str, Tensor],
-    state: RunState,
-    recipe_text: str,
-) -> None:
-    """Save model, optimizer, state and recipe at `folder`; weights are stored in the dtype that they have.
+@dataclass(frozen=True)
+class Snapshot:
+    """What one rank writes of a checkpoint: safetensors files by their path in the folder, and all indexes."""
 
-    What an earlier process that was killed left unfinished in the same run is removed. Raises RunError if the disk is
-    full, leaving no trace of the attempt, and UsageError if a complete checkpoint of that name exists.
+    files: dict[str, dict[str, Tensor]]
+    indexes: list[tuple[str, str, dict[str, list[str]], dict[str, int]]]  # folder, stem, plan, sizes
+
+
+class CheckpointWriter:
+    """Saves one checkpoint after the other; all ranks call the same methods in the same order."""
+
+    def __init__(self, ranks: Ranks, *, background: bool) -> None:
+        self.ranks, self.background = ranks, background
+        self.folder: Path | None = None  # the checkpoint being written
+        self.written: Future[None] | None = None
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+
+    def start(
+        self,
+        folder: Path,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        optimizer_tensors: Mapping[str, Tensor],
+        state: RunState,
+        recipe_text: str,
+    ) -> None:
+        """Begin to save at `folder`, in the dtypes that weights and moments have; the one before must be finished.
+
+        What an earlier process that was killed left unfinished in the same run is removed. Raises UsageError if a
+        complete checkpoint of that name exists. Without `background` everything is written when this returns.
+        """
+        assert self.written is None
+        partial = unfinished(folder)
+        if self.ranks.is_main:
+            with disk_errors(folder):
+                remove_leftovers(folder.parent)
+                set_torn_aside(folder)
+                require_vacant(folder)
+                (partial / TRAINER_FOLDER).mkdir(parents=True)
+        self.ranks.wait_for_all()
+        self.folder = folder
+        weights = model.state_dict()
+        snapshot = take_snapshot(weights, optimizer_tensors, self.ranks, is_copied=self.background)
+        dtype = weights["lm_head.weight"].dtype
+
+        def write() -> None:
+            with disk_errors(folder):
+                for file, tensors in snapshot.files.items():
+                    write_tensors(partial / file, tensors)
+                    tensors.clear()
+                    sync_file(partial / file)
+                if self.ranks.is_main:
+                    write_descriptions(partial, model.config, tokenizer, dtype)
+                    for where, stem, plan, num_bytes in snapshot.indexes:
+                        write_index(partial / where, stem, plan, num_bytes)
+                    write_run_state(partial / TRAINER_FOLDER, state)
+                    (partial / RECIPE_FILE).write_text(recipe_text, encoding="utf-8")
+
+        self.written = self.thread.submit(write)
+        if not self.background:
+            self.wait()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether this rank has nothing left to write of the checkpoint under way."""
+        return self.written is not None and self.written.done()
+
+    def wait(self) -> None:
+        """Return when this rank has written its files. Raises RunError, leaving no trace, if the disk refuses."""
+        assert self.written is not None
+        try:
+            self.written.result()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def finish(self) -> Path | None:
+        """Return the checkpoint under way once it is complete and has its name; None if there is none."""
+        if self.written is None or self.folder is None:
+            return None
+        self.wait()
+        self.ranks.wait_for_all()
+        folder = self.folder
+        if self.ranks.is_main:
+            with disk_errors(folder):
+                write_contents(unfinished(folder))
+                publish_folder(unfinished(folder), folder)
+        self.ranks.wait_for_all()
+        self.folder = self.written = None
+        return folder
+
+    def abandon(self) -> None:
+        """Give up the checkpoint under way, if there is one, and remove what has been written of it."""
+        self.thread.shutdown(wait=True)
+        if self.folder is not None and self.ranks.is_main:
+            shutil.rmtree(unfinished(self.folder), ignore_errors=True)
+        self.folder = self.written = None
+
+
+def unfinished(folder: Path) -> Path:
+    """Return where a checkpoint lies until it is complete: known to all ranks, in a run folder that is theirs alone."""
+    return folder.with_name(f"{PARTIAL_PREFIX}0-{folder.name}")
+
+
+def take_snapshot(
+    weights: Mapping[str, Tensor], optimizer_tensors: Mapping[str, Tensor], ranks: Ranks, *, is_copied: bool
+) -> Snapshot:
+    """Gather every tensor and keep those of the files that are this rank's to write, on the CPU.
+
+    All ranks must call this together. Unless `is_copied`, what is kept may share the memory of the live tensors.
     """
-    remove_leftovers(folder.parent)
-    set_torn_aside(folder)
-    with atomic_folder(folder) as partial:
-        write_model_folder(partial, model.state_dict(), model.config, tokenizer, dtype=model.lm_head.weight.dtype)
-        trainer = partial / TRAINER_FOLDER
-        trainer.mkdir()
-        write_tensors(trainer / OPTIMIZER_FILE, optimizer_tensors)
-        write_run_state(trainer, state)
-        (partial / RECIPE_FILE).write_text(recipe_text, encoding="utf-8")
-        write_contents(partial)
+    files: dict[str, dict[str, Tensor]] = {}
+    snapshot = Snapshot(files, [])
+    number = 0
+    for where, stem, tensors in ((".", WEIGHTS, weights), (TRAINER_FOLDER, OPTIMIZER, optimizer_tensors)):
+        num_bytes = {name: tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items()}
+        plan = plan_files(stem, num_bytes)
+        snapshot.indexes.append((where, stem, plan, num_bytes))
+        for file, names in plan.items():
+            is_own = number % ranks.world_size == ranks.rank
+            number += 1
+            kept = files.setdefault(f"{where}/{file}", {}) if is_own else {}
+            for name in names:
+                tensor = whole(tensors[name]).detach()
+                if is_own:
+                    kept[name] = tensor.to("cpu", copy=is_copied)
+    return snapshot

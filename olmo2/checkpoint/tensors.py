@@ -19,8 +19,10 @@ from torch import Tensor
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import read_json, write_json
 
+WEIGHTS = "model"  # stem of the files' names
 WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
+INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_FILE = f"{WEIGHTS}{INDEX_SUFFIX}"
 MAX_SHARD_BYTES = 5_000_000_000
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # safetensors' name -> dtype of weights
 
@@ -40,35 +42,46 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
-def write_weights(
-    folder: Path, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, max_shard_bytes: int = MAX_SHARD_BYTES
-) -> None:
-    """Write weights as `dtype` under Hugging Face's file names; no more than one shard is held in memory."""
-    shards: list[list[str]] = []
-    shard: dict[str, Tensor] = {}
-    num_bytes = total_bytes = 0
-    for name, tensor in tensors.items():
-        stored = convert(name, tensor.detach(), dtype)
-        if shard and num_bytes + stored.nbytes > max_shard_bytes:
-            write_tensors(folder / f"{len(shards)}.safetensors", shard)
-            shards.append(list(shard))
-            shard, num_bytes = {}, 0
-        shard[name] = stored
-        num_bytes += stored.nbytes
-        total_bytes += stored.nbytes
-    write_tensors(folder / f"{len(shards)}.safetensors", shard)
-    shards.append(list(shard))
+def plan_files(stem: str, num_bytes: Mapping[str, int], max_file_bytes: int = MAX_SHARD_BYTES) -> dict[str, list[str]]:
+    """Return which tensors go into which safetensors file, in Hugging Face's names: all in one if they fit.
 
-    if len(shards) == 1:
-        os.rename(folder / "0.safetensors", folder / WEIGHTS_FILE)
-        return
-    file_of: dict[str, str] = {}
-    for number, names in enumerate(shards):
-        file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
-        os.rename(folder / f"{number}.safetensors", folder / file)
-        file_of |= dict.fromkeys(names, file)
-    index = {"metadata": {"total_size": total_bytes}, "weight_map": dict(sorted(file_of.items()))}
-    write_json(folder / INDEX_FILE, index)
+    num_bytes: tensor name -> size. The plan depends on nothing else, so any number of processes can share it.
+    """
+    groups: list[list[str]] = [[]]
+    room = max_file_bytes
+    for name, size in num_bytes.items():
+        if groups[-1] and size > room:
+            groups.append([])
+            room = max_file_bytes
+        groups[-1].append(name)
+        room -= size
+    if len(groups) == 1:
+        return {f"{stem}.safetensors": groups[0]}
+    return {f"{stem}-{i:05d}-of-{len(groups):05d}.safetensors": names for i, names in enumerate(groups, 1)}
+
+
+def write_index(folder: Path, stem: str, files: Mapping[str, list[str]], num_bytes: Mapping[str, int]) -> None:
+    """Write the index of several files that `plan_files` planned; a single file needs none."""
+    if len(files) > 1:
+        file_of = {name: file for file, names in files.items() for name in names}
+        index = {"metadata": {"total_size": sum(num_bytes.values())}, "weight_map": dict(sorted(file_of.items()))}
+        write_json(folder / f"{stem}{INDEX_SUFFIX}", index)
+
+
+def write_weights(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, torch.Size],
+    *,
+    dtype: torch.dtype,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write the weights named in `shapes` as `dtype`; no more than one file's are held in memory."""
+    num_bytes = {name: shape.numel() * dtype.itemsize for name, shape in shapes.items()}
+    files = plan_files(WEIGHTS, num_bytes, max_shard_bytes)
+    for file, names in files.items():
+        write_tensors(folder / file, {name: convert(name, tensors[name].detach(), dtype) for name in names})
+    write_index(folder, WEIGHTS, files, num_bytes)
 
 
 def convert(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -120,18 +133,24 @@ def open_weights(folder: Path) -> StoredTensors:
 
 def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a model folder; UsageError if it has none."""
-    if (folder / WEIGHTS_FILE).is_file():
-        return [folder / WEIGHTS_FILE]
-    if not (folder / INDEX_FILE).is_file():
+    if not (folder / WEIGHTS_FILE).is_file() and not (folder / INDEX_FILE).is_file():
         raise UsageError(
             f"{folder} holds neither {WEIGHTS_FILE} nor {INDEX_FILE}; weights in pickle files (pytorch_model.bin) are "
             "never read: load them in transformers and store them with save_pretrained, which writes safetensors"
         )
-    index = read_json(folder / INDEX_FILE)
+    return planned_files(folder, WEIGHTS)
+
+
+def planned_files(folder: Path, stem: str) -> list[Path]:
+    """Return the one file of a plan, or those that its index names."""
+    index_file = folder / f"{stem}{INDEX_SUFFIX}"
+    if (folder / f"{stem}.safetensors").is_file() or not index_file.is_file():
+        return [folder / f"{stem}.safetensors"]
+    index = read_json(index_file)
     file_of = index.get("weight_map") if isinstance(index, dict) else None
     files = set(map(str, file_of.values())) if isinstance(file_of, dict) else set()
     if not files or any(Path(file).name != file for file in files):
-        raise UsageError(f"{folder / INDEX_FILE}: weight_map must name a file of this folder for every tensor")
+        raise UsageError(f"{index_file}: weight_map must name a file of this folder for every tensor")
     return [folder / file for file in sorted(files)]
 
 

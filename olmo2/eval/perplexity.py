@@ -4,8 +4,8 @@ Shapes   B sequences · T positions
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences
 from olmo2.loss.language_model import language_model_loss
 from olmo2.model.transformer import Transformer
+from olmo2.parallel.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,29 @@ def heldout_loss(
     model: Transformer,
     batches: Sequence[Batch],
     token_bytes: np.ndarray,  # (vocab_size,) UTF-8 bytes of each token id, 0 for special tokens
+    ranks: Ranks,
 ) -> HeldOut:
-    """Measure the loss on the target tokens of `batches`."""
-    nats, num_tokens, num_bytes = 0.0, 0, 0
-    for batch in batches:
+    """Measure the loss on the target tokens of `batches`, which all ranks have and share among them."""
+    nats = num_tokens = num_bytes = 0.0
+    for batch in own_batches(batches, ranks):
         targets = batch.labels[batch.labels != IGNORED_LABEL].numpy()
         moved = batch.to(model.device)
         nats += cross_entropy_sum(model, moved.input_ids, moved.labels, moved.document_ids)
         num_tokens += len(targets)
         num_bytes += int(token_bytes[targets].sum())
-    return HeldOut(nats / max(num_tokens, 1), nats / math.log(2) / max(num_bytes, 1), num_tokens)
+    nats, num_tokens, num_bytes = ranks.sum(nats, num_tokens, num_bytes)
+    return HeldOut(nats / max(num_tokens, 1), nats / math.log(2) / max(num_bytes, 1), int(num_tokens))
+
+
+def own_batches(batches: Sequence[Batch], ranks: Ranks) -> Iterator[Batch]:
+    """Yield this rank's share of the batches, with labels for its positions alone; as many for every rank."""
+    num_shares = ranks.grid.batch_ranks
+    for start in range(0, len(batches), num_shares):
+        number = start + ranks.batch_rank
+        batch = batches[min(number, len(batches) - 1)]
+        labels = ranks.positions.own(batch.labels)
+        # Ranks compute together: one that has nothing left goes along with a batch in which nothing counts.
+        yield replace(batch, labels=labels if number < len(batches) else torch.full_like(labels, IGNORED_LABEL))
 
 
 def cross_entropy_sum(model: Transformer, input_ids: Tensor, labels: Tensor, document_ids: Tensor | None) -> float:

@@ -11,6 +11,7 @@ from olmo2.data.token_files import open_tokens
 from olmo2.data.windows import Windows
 from olmo2.eval.answers import check_answers
 from olmo2.eval.perplexity import heldout_batches, heldout_loss
+from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -39,7 +40,7 @@ def score_stage(folder: Path, *, heldout: Path, problems: Path, is_chat: bool) -
         open_tokens([str(heldout)], None), seq_len=SEQ_LEN, vocab_size=tokenizer.vocab_size, repetition_filter=False
     )
     batches = heldout_batches(windows, batch_sequences=16, max_tokens=MAX_HELDOUT_TOKENS)
-    held_out = heldout_loss(model, batches, tokenizer.token_bytes())
+    held_out = heldout_loss(model, batches, tokenizer.token_bytes(), alone())
     rows: list[Any] = [row for _, row in read_json_lines(problems, "")]
     checked = check_answers(
         model,

@@ -54,7 +54,8 @@ class ChunkedLoss(torch.autograd.Function):
         needs_states, needs_weight = ctx.needs_input_grad[:2]
         weight = lm_head_weight.to(states.dtype)
         states_grad = torch.empty_like(states) if needs_states else None
-        weight_grad = torch.zeros_like(lm_head_weight) if needs_weight else None
+        # Summed in float32: with bfloat16 weights (sharded training) the sum over chunks would lose digits.
+        weight_grad = torch.zeros_like(lm_head_weight, dtype=torch.float32) if needs_weight else None
         total = states.new_zeros((), dtype=torch.float32)
         cross_entropy = torch.zeros_like(total)
         for start in range(0, len(states), CHUNK_ROWS):
@@ -68,6 +69,8 @@ class ChunkedLoss(torch.autograd.Function):
                 torch.mm(logits_grad, weight, out=states_grad[rows])
             if weight_grad is not None:
                 weight_grad += logits_grad.T @ states[rows]
+        if weight_grad is not None:
+            weight_grad = weight_grad.to(lm_head_weight.dtype)
         ctx.save_for_backward(states_grad, weight_grad)
         ctx.mark_non_differentiable(cross_entropy)
         return total, cross_entropy

@@ -44,8 +44,12 @@ class Attention(nn.Module):
         values = self.split_heads(self.v_proj(x))
         if cache is not None:
             keys, values = cache.append(self.layer, keys, values)
-        mixed = attend(queries, keys, values, is_visible)
+        mixed = self.mix(queries, keys, values, is_visible)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+    def mix(self, queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | None) -> Tensor:
+        """Return the values that each query attends to, (B, H, T, D); here `attend`."""
+        return attend(queries, keys, values, is_visible)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, T, H·D) -> (B, H, T, D)."""

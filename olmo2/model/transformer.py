@@ -34,6 +34,16 @@ class Backbone(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def forward(self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> Tensor:
+        rope, is_visible = self.rope_and_visibility(input_ids, document_ids, cache)
+        hidden = self.run_layers(input_ids, rope, is_visible, cache)
+        if cache is not None:
+            cache.length += input_ids.shape[1]
+        return hidden
+
+    def rope_and_visibility(
+        self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Return what attention needs to know of the positions: RoPE's tables and, unless causal, the visible keys."""
         is_visible, positions = None, torch.arange(input_ids.shape[1], device=input_ids.device)
         if cache is not None:
             positions, is_visible = remember(cache, input_ids, document_ids)
@@ -43,12 +53,16 @@ class Backbone(nn.Module):
         cos, sin = rope_tables(positions, self.config.head_dim, self.config.rope_theta)
         if positions.dim() == 2:  # one table per row: make room for the heads
             cos, sin = cos[:, None], sin[:, None]
+        return (cos, sin), is_visible
+
+    def run_layers(
+        self, input_ids: Tensor, rope: tuple[Tensor, Tensor], is_visible: Tensor | None, cache: KVCache | None
+    ) -> Tensor:
+        """Embed the tokens and run every block and the final norm."""
         x = self.embed_tokens(input_ids)
         x = x.to(self.compute_dtype or x.dtype)
         for layer in self.layers:
-            x = layer(x, (cos, sin), is_visible, cache)
-        if cache is not None:
-            cache.length += input_ids.shape[1]
+            x = layer(x, rope, is_visible, cache)
         return self.norm(x)
 
 

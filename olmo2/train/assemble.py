@@ -1,10 +1,11 @@
 """From a recipe to everything the loop needs: model, optimizer, batches, evaluation, and where a run goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from olmo2.base.config import Count, Recipe, Settings, read_yaml
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
 from olmo2.base.metrics import TrackSettings
-from olmo2.checkpoint.folder import load_model
+from olmo2.checkpoint.folder import open_model
 from olmo2.checkpoint.keep import KeepSettings, damage, latest_checkpoint
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.checkpoint.names import checkpoint_name, parse_checkpoint_name
@@ -23,14 +24,18 @@ from olmo2.data.loader import Loader
 from olmo2.data.token_files import open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
 from olmo2.eval.perplexity import heldout_batches, heldout_loss
+from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
-from olmo2.optim.adamw import OptimSettings, build_optimizer, restore_optimizer
+from olmo2.optim.adamw import STATE_DTYPES, OptimSettings, build_optimizer, restore_optimizer
 from olmo2.optim.schedule import ScheduleSettings
 from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.allocator import tune_allocator
-from olmo2.parallel.compile import CompileChoice, compile_blocks
-from olmo2.parallel.device import choose_compute_dtype, choose_device
+from olmo2.parallel.compile import CompileChoice
+from olmo2.parallel.device import choose_compute_dtype
 from olmo2.parallel.mesh import ParallelSettings
+from olmo2.parallel.ranks import Ranks
+from olmo2.parallel.shards import fill, own_part
+from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Evaluate = Callable[[Transformer], dict[str, float]]
@@ -122,10 +127,11 @@ class TrainRecipe(Recipe):
 
 @dataclass
 class Start:
-    """Where a stage begins: weights, tokenizer and, when it carries on from another stage, optimizer moments."""
+    """Where a stage begins: whole tensors that are read as they are needed, of which each rank keeps its part."""
 
-    model: Transformer
+    config: ModelConfig
     tokenizer: Tokenizer
+    weights: Iterable[tuple[str, Tensor]]
     parent: str | None = None  # the checkpoint it came from
     optimizer_tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -135,8 +141,11 @@ class Job:
     """A stage that is ready to run."""
 
     recipe: TrainRecipe
-    start: Start
-    optimizer: Any
+    ranks: Ranks
+    model: Transformer
+    tokenizer: Tokenizer
+    parent: str | None  # the checkpoint that the stage started from
+    optimizer: torch.optim.Optimizer
     loader: Loader
     guard: StepGuard
     evaluate: Evaluate
@@ -165,49 +174,79 @@ class Job:
         return self.folder / checkpoint_name(run.stage, step, tokens, total_tokens=self.total_tokens)
 
 
-def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Callable[[Tokenizer], Sequences]) -> Job:
+def assemble(
+    recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Callable[[Tokenizer], Sequences], ranks: Ranks
+) -> Job:
     """Build a job: from `start` for a new run, from the newest complete checkpoint for one that is resumed.
 
-    Nothing is written. Raises UsageError if run.folder holds a run that is not resumed, if
+    Every rank calls this. Nothing is written. Raises UsageError if run.folder holds a run that is not resumed, if
     the data are no longer the same, or if settings do not fit each other.
     """
     run = recipe.run
     checkpoint = run_to_resume(recipe)
-    device = choose_device(run.device)
     resumed = None
     if checkpoint is None:
         begin = start()
     else:
-        model, tokenizer = load_model(checkpoint)
+        config, tokenizer, weights = open_model(checkpoint)
         tensors, state = load_trainer_state(checkpoint)
         resumed = checkpoint, state
-        begin = Start(model, tokenizer, state.parent, tensors)
+        begin = Start(config, tokenizer, weights.items(), state.parent, tensors)
     sequences = sequences_of(begin.tokenizer)
     if resumed and resumed[1].data != sequences.fingerprint():
         raise UsageError(f"the training data are not those that {checkpoint} was trained on; start a new run.folder")
     loader = Loader(
         sequences,
-        global_batch_sequences=num_sequences(recipe, sequences.seq_len, begin.model.config.max_position_embeddings),
+        global_batch_sequences=num_sequences(recipe, sequences.seq_len, begin.config.max_position_embeddings),
         seed=run.seed,
+        rank=ranks.batch_rank,
+        world_size=ranks.grid.batch_ranks,
         order=Path(run.folder) / ORDER_FOLDER,
     )
     total_steps = run.num_steps(loader.steps_per_epoch)
     assert total_steps is not None
 
-    if device.type == "cpu":
-        tune_allocator()
-    model = begin.model.to(device)
-    model.model.compute_dtype = choose_compute_dtype(run.dtype, device)
-    about_compilation = compile_blocks(model, run.compile, device)
+    ranks.positions.require_divisible(sequences.seq_len)
+    model, about_compilation = build_model(recipe, begin, ranks)
     if about_compilation and (resumed is None or resumed[1].step < total_steps):
         print(about_compilation)
     optimizer = build_optimizer(model, recipe.optim)
-    restore_optimizer(model, optimizer, begin.optimizer_tensors)
+    restore_optimizer(model, optimizer, begin.optimizer_tensors, own_part, STATE_DTYPES[recipe.optim.state_dtype])
     guard = StepGuard(recipe.optim.skip_step)
     if resumed:
         guard.restore(resumed[1].history)
-    evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len)
-    return Job(recipe, begin, optimizer, loader, guard, evaluate, total_steps, resumed)
+    evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len, ranks)
+    ranks.wait_for_all()  # all have looked at the run folder before anyone changes it
+    return Job(
+        recipe,
+        ranks,
+        model,
+        begin.tokenizer,
+        begin.parent,
+        optimizer,
+        loader,
+        guard,
+        evaluate,
+        total_steps,
+        resumed,
+    )
+
+
+def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transformer, str | None]:
+    """Return the model on its devices with its weights, and what there is to say of its compilation."""
+    if ranks.device.type == "cpu":
+        tune_allocator()
+    with torch.device("meta"):
+        model = Transformer(begin.config)
+    about_compilation = spread(
+        model,
+        ranks,
+        recipe.parallel,
+        compute_dtype=choose_compute_dtype(recipe.run.dtype, ranks.device),
+        compile=recipe.run.compile,
+    )
+    fill(model, begin.weights)
+    return model, about_compilation
 
 
 def num_sequences(recipe: TrainRecipe, seq_len: int, context: int) -> int:
@@ -272,7 +311,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int) -> Evaluate:
+def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int, ranks: Ranks) -> Evaluate:
     """Return the function that measures held-out loss and bits per byte, or nothing if no text is held out.
 
     What it will look at is read and checked now: an evaluation cannot fail after hours of training.
@@ -290,7 +329,7 @@ def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int) 
     token_bytes = tokenizer.token_bytes()
 
     def evaluate(model: Transformer) -> dict[str, float]:
-        held_out = heldout_loss(model, batches, token_bytes)
+        held_out = heldout_loss(model, batches, token_bytes, ranks)
         return {"heldout_loss_nats": held_out.loss_nats, "heldout_bits_per_byte": held_out.bits_per_byte}
 
     return evaluate

@@ -1,16 +1,17 @@
 """Stage 2: go on from a stage-1 checkpoint, optimizer moments included, with the rate falling linearly to zero."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from pydantic import Field
+from torch import Tensor
 
-from olmo2.checkpoint.folder import find_model_folder, load_model
+from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.checkpoint.keep import TRAINER_FOLDER
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.optim.schedule import LinearSchedule
-from olmo2.train.assemble import Start, TrainRecipe, assemble
-from olmo2.train.loop import train
+from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.loop import run_stage
 from olmo2.train.pretrain import TokenDataSettings
 
 
@@ -28,11 +29,12 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
 
     def start() -> Start:
         folder = find_model_folder(recipe.load_path)
-        model, tokenizer = load_model(folder, dtype=torch.float32)
-        if not (folder / TRAINER_FOLDER).is_dir():
+        config, tokenizer, weights = open_model(folder)
+        tensors: Mapping[str, Tensor] = {}
+        if (folder / TRAINER_FOLDER).is_dir():
+            tensors, _ = load_trainer_state(folder)
+        else:
             print(f"{folder} holds no trainer state: the optimizer's moments start from zero")
-            return Start(model, tokenizer, str(folder))
-        tensors, _ = load_trainer_state(folder)
-        return Start(model, tokenizer, str(folder), tensors)
+        return Start(config, tokenizer, weights.items(), str(folder), tensors)
 
-    return train(assemble(recipe, start, recipe.data.windows))
+    return run_stage(recipe, start, recipe.data.windows)

@@ -7,12 +7,11 @@ from pydantic import Field
 from olmo2.base.config import Settings
 from olmo2.data.token_files import open_label_masks, open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
-from olmo2.model.init import initialise
+from olmo2.model.init import initial_weights
 from olmo2.model.sizes import ModelConfig, model_config
-from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from olmo2.train.assemble import Start, TrainRecipe, assemble
-from olmo2.train.loop import train
+from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.loop import run_stage
 
 
 class ModelSettings(Settings):
@@ -84,8 +83,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
 
     def start() -> Start:
         tokenizer = load_tokenizer(recipe.tokenizer)
-        model = Transformer(recipe.model.config(tokenizer.vocab_size))
-        initialise(model, recipe.run.seed)
-        return Start(model, tokenizer)
+        config = recipe.model.config(tokenizer.vocab_size)
+        return Start(config, tokenizer, initial_weights(config, recipe.run.seed))
 
-    return train(assemble(recipe, start, recipe.data.windows))
+    return run_stage(recipe, start, recipe.data.windows)

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,7 +10,7 @@ LINE_EVERY_SECONDS = 10.0
 
 
 class TrainProgress:
-    """Shows step, loss, speed, memory and time left; use as a context manager."""
+    """Shows step, loss, speed, memory and time left, until it is closed."""
 
     def __init__(self, stage: str, first_step: int, total_steps: int) -> None:
         self.stage, self.first_step, self.total_steps = stage, first_step, total_steps
@@ -30,14 +29,10 @@ class TrainProgress:
             disable=not self.is_terminal,
         )
         self.task = self.bar.add_task(stage, total=total_steps, completed=first_step - 1, text="")
-
-    def __enter__(self) -> "TrainProgress":
         self.bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it is."""
         self.bar.stop()
 
     def update(self, step: int, values: dict[str, float]) -> None:

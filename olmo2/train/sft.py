@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import torch
 from pydantic import Field
 
 from olmo2.base.config import Settings
-from olmo2.checkpoint.folder import load_model
+from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.data.conversations import Conversations, read_conversations
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Start, TrainRecipe, assemble
-from olmo2.train.loop import train
+from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.loop import run_stage
 
 
 class ConversationDataSettings(Settings):
@@ -44,7 +43,7 @@ def sft(recipe: SftRecipe) -> Path:
     """Tune the model and return its last checkpoint."""
 
     def start() -> Start:
-        model, tokenizer = load_model(recipe.load_path, dtype=torch.float32)
-        return Start(model, tokenizer, recipe.load_path)
+        config, tokenizer, weights = open_model(find_model_folder(recipe.load_path))
+        return Start(config, tokenizer, weights.items(), recipe.load_path)
 
-    return train(assemble(recipe, start, recipe.data.conversations))
+    return run_stage(recipe, start, recipe.data.conversations)

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from olmo2.data.batch import IGNORED_LABEL, Batch
 from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.optim.skip_step import StepGuard
+from olmo2.parallel.ranks import Ranks
+from olmo2.parallel.shards import local_part, num_copies
 
 LossOf = Callable[[Transformer, Batch], LossSums]  # summed over the target tokens of a micro-batch
 
@@ -33,28 +35,32 @@ class StepMetrics:
 def train_step(
     model: Transformer,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    batch: Batch,  # this rank's share of the global batch
     loss_of: LossOf,
     *,
     lr: float,
     max_grad_norm: float,
     micro_batch_sequences: int,
     guard: StepGuard,
+    ranks: Ranks,
 ) -> StepMetrics:
     """Accumulate gradients over micro-batches, clip, step, clear.
 
-    Every micro-batch adds its sum of token losses divided by the target tokens of the whole batch: the gradient
-    does not depend on how the batch was cut, nor on where padding fell. A step that the guard refuses leaves
-    weights and optimizer untouched.
+    Every micro-batch adds its sum of token losses divided by the target tokens of the whole global batch, and ranks
+    add up their gradients: the result does not depend on how the batch was cut, on the number of ranks, nor on where
+    padding fell. A step that the guard refuses leaves weights and optimizer untouched.
     """
-    target_tokens = int((batch.labels != IGNORED_LABEL).sum())
-    cross_entropy = 0.0
+    batch = replace(batch, labels=ranks.positions.own(batch.labels))
+    target_tokens = int(ranks.sum(int((batch.labels != IGNORED_LABEL).sum()))[0])
+    cross_entropy = torch.zeros((), dtype=torch.float64, device=model.device)
     for micro_batch in batch.split(micro_batch_sequences):
         sums = loss_of(model, micro_batch.to(model.device))
         (sums.total / max(target_tokens, 1)).backward()
-        cross_entropy += sums.cross_entropy.item()
-    loss = cross_entropy / max(target_tokens, 1)
-    grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm, foreach=True).item()
+        cross_entropy += sums.cross_entropy
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    nats, squares = ranks.sum(cross_entropy.item(), own_squares(gradients))
+    loss, grad_norm = nats / max(target_tokens, 1), math.sqrt(squares)
+    clip(gradients, grad_norm, max_grad_norm)
 
     is_accepted = guard.accepts(loss, grad_norm)
     if is_accepted:
@@ -63,3 +69,16 @@ def train_step(
         optimizer.step()
     optimizer.zero_grad()
     return StepMetrics(loss, grad_norm, target_tokens, is_skipped=not is_accepted)
+
+
+def own_squares(gradients: list[Tensor]) -> float:
+    """Return this rank's part of the sum of squares of all gradients; what several ranks hold counts in shares."""
+    norms = torch._foreach_norm([local_part(gradient) for gradient in gradients])
+    copies = torch.tensor([num_copies(gradient) for gradient in gradients], dtype=torch.float64)
+    return (torch.stack(norms).cpu().double().square() / copies).sum().item()
+
+
+def clip(gradients: list[Tensor], norm: float, max_norm: float) -> None:
+    """Scale gradients down to a global norm of `max_norm` in place (coefficient as in torch's clip_grad_norm_)."""
+    if norm > max_norm:
+        torch._foreach_mul_([local_part(gradient) for gradient in gradients], max_norm / (norm + 1e-6))

@@ -9,8 +9,9 @@ import torch
 
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
-from olmo2.checkpoint.save import save_checkpoint
+from olmo2.checkpoint.save import CheckpointWriter
 from olmo2.model.transformer import Transformer
+from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Save = Callable[..., Path]
@@ -20,6 +21,16 @@ def run_state(step: int, **changes: Any) -> RunState:
     """What a run of the tests says of itself after a step."""
     values = {"stage": "stage1", "parent": None, "data": "ab", "step": step, "tokens": step * 1_000_000}
     return RunState(**values | {"history": {"losses": [0.1], "grad_norms": [step / 3]}} | changes)
+
+
+def save_now(folder: Path, *arguments: Any, background: bool = False, **what: Any) -> None:
+    """Save in one process and wait for it; in the background as well if asked."""
+    writer = CheckpointWriter(alone(), background=background)
+    try:
+        writer.start(folder, *arguments, **what)
+        assert writer.finish() == folder
+    finally:
+        writer.abandon()
 
 
 @pytest.fixture
@@ -32,9 +43,9 @@ def run(tmp_path: Path) -> Path:
 def save(run: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Save:
     """Save the tiny model after a step of the run."""
 
-    def save_step(step: int, *, stage: str = "stage1", **state: Any) -> Path:
+    def save_step(step: int, *, stage: str = "stage1", background: bool = False, **state: Any) -> Path:
         folder = run / checkpoint_name(stage, step, step * 1_000_000, total_tokens=0)
-        save_checkpoint(
+        save_now(
             folder,
             tiny_model,
             tokenizer,
@@ -44,6 +55,7 @@ def save(run: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Save:
             },
             state=run_state(step, stage=stage, **state),
             recipe_text="run:\n  stage: stage1\n",
+            background=background,
         )
         return folder
 

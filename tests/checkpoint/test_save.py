@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint import save as save_file
 from olmo2.checkpoint.keep import complete_checkpoints, damage, latest_checkpoint
 from olmo2.model.transformer import Transformer
+from olmo2.parallel.ranks import alone
+from olmo2.tokenizer.tokenizer import Tokenizer
+from tests.checkpoint.conftest import run_state
 
 Save = Callable[..., Path]
 
@@ -54,14 +59,17 @@ def test_weights_keep_the_models_dtype(save: Save, tiny_model: Transformer) -> N
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
 
 
+@pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("largest_file", [30_000, 900, 200])  # in the weights, in the tokenizer, in the config
-def test_a_full_disk_leaves_the_previous_checkpoint_and_no_trace(save: Save, run: Path, largest_file: int) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint_and_no_trace(
+    save: Save, run: Path, largest_file: int, background: bool
+) -> None:
     before = save(1)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, limit[1]))
     try:
         with pytest.raises(RunError, match=r"cannot write .*free some space"):
-            save(2)
+            save(2, background=background)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert list(run.iterdir()) == [before]
@@ -111,16 +119,52 @@ def test_a_kill_in_the_middle_leaves_only_what_was_complete(
     save: Save, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = save(1)
+    write = save_file.write_tensors
+
+    def half_written(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        if path.name.startswith("optimizer"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, tensors)
+
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr("olmo2.checkpoint.save.write_tensors", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        monkeypatch.setattr("olmo2.checkpoint.save.write_tensors", half_written)
         try:
             save(2)  # dies when the weights are written and the optimizer is not
         finally:
             os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-    leftover = run / f".partial-{child}-stage1-step2-tokens2M"
+    leftover = run / ".partial-0-stage1-step2-tokens2M"
     assert (leftover / "model.safetensors").exists()
     assert complete_checkpoints(run) == [first]
     assert damage(save(2)) is None
     assert not leftover.exists()
+
+
+def test_what_is_saved_in_the_background_is_the_state_at_the_start(
+    run: Path, tiny_model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights and moments that change while the files are written do not reach them."""
+    gate = threading.Event()
+    write = save_file.write_tensors
+
+    def waiting(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        gate.wait()
+        write(path, tensors)
+
+    monkeypatch.setattr(save_file, "write_tensors", waiting)
+    moments = {"exp_avg.model.norm.weight": torch.ones(32)}
+    before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    writer = save_file.CheckpointWriter(alone(), background=True)
+    folder = run / "stage1-step1-tokens1M"
+    writer.start(folder, tiny_model, tokenizer, optimizer_tensors=moments, state=run_state(1), recipe_text="a: 1")
+    with torch.no_grad():
+        for parameter in tiny_model.parameters():
+            parameter.zero_()
+        moments["exp_avg.model.norm.weight"].zero_()
+    assert not writer.is_written and not folder.exists()
+    gate.set()
+    assert writer.finish() == folder
+    weights = load_file(folder / "model.safetensors")
+    assert all(torch.equal(weights[name], before[name]) for name in before)
+    assert load_file(folder / "trainer/optimizer.safetensors")["exp_avg.model.norm.weight"].eq(1).all()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from olmo2.data.batch import IGNORED_LABEL, Batch
 from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.model.transformer import Transformer
+from olmo2.parallel.ranks import alone
 
 
 class Fixed:
@@ -40,7 +41,7 @@ def test_equals_torch_and_counting(tiny_model: Transformer, batch_sequences: int
     token_bytes = np.arange(512) % 7
     batches = heldout_batches(data, batch_sequences=batch_sequences, max_tokens=10**6)
     assert max(len(batch.input_ids) for batch in batches) == batch_sequences
-    found = heldout_loss(tiny_model, batches, token_bytes)
+    found = heldout_loss(tiny_model, batches, token_bytes, alone())
     logits = tiny_model(data.ids).flatten(0, 1)
     nats = F.cross_entropy(logits, data.labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum").item()
     targets = [label for label in data.labels.flatten().tolist() if label != IGNORED_LABEL]

@@ -6,6 +6,7 @@ import torch
 from olmo2.base.errors import UsageError
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import EMBEDDING, OptimSettings, build_optimizer, optimizer_tensors, restore_optimizer
+from olmo2.parallel.shards import own_part
 
 
 def fill_gradients(model: Transformer, seed: int) -> None:
@@ -55,7 +56,7 @@ def test_state_by_name_restores_exactly(tiny_model: Transformer) -> None:
     other = Transformer(tiny_model.config)
     other.load_state_dict(tiny_model.state_dict())
     resumed = build_optimizer(other, settings)
-    restore_optimizer(other, resumed, tensors)
+    restore_optimizer(other, resumed, tensors, own_part)
     for model, each in ((tiny_model, optimizer), (other, resumed)):
         fill_gradients(model, 2)
         each.step()
@@ -66,4 +67,4 @@ def test_state_by_name_restores_exactly(tiny_model: Transformer) -> None:
 def test_state_of_another_shape_is_refused(tiny_model: Transformer) -> None:
     optimizer = build_optimizer(tiny_model, OptimSettings(peak_lr=1e-3))
     with pytest.raises(UsageError, match=r"exp_avg\.model\.embed_tokens\.weight.*load a checkpoint of the same shape"):
-        restore_optimizer(tiny_model, optimizer, {"step": torch.tensor(1.0)})
+        restore_optimizer(tiny_model, optimizer, {"step": torch.tensor(1.0)}, own_part)

@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from olmo2.checkpoint.save import save_checkpoint
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.checkpoint.conftest import run_state
+from tests.checkpoint.conftest import run_state, save_now
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Path:
     """The tiny model after a step of training."""
     folder = tmp_path / "run" / "stage1-step1-tokens1M"
-    save_checkpoint(
+    save_now(
         folder,
         tiny_model,
         tokenizer,

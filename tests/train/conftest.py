@@ -8,10 +8,10 @@ import pytest
 
 from olmo2.base.config import make_recipe
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
-from olmo2.model.init import initialise
-from olmo2.model.transformer import Transformer
+from olmo2.model.init import initial_weights
+from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from olmo2.train.assemble import Start
+from olmo2.train.assemble import Job, Start, assemble
 from olmo2.train.pretrain import PretrainRecipe
 
 SENTENCES = ("The {} brown fox jumps over the lazy dog.", "What is {} + 30?", "def add(left, right): return {}")
@@ -80,9 +80,13 @@ def pretrain_recipe(
     return make_recipe(PretrainRecipe, pretrain_values(corpus, folder, **run) | (changes or {}), "test")
 
 
+def new_job(recipe: PretrainRecipe) -> Job:
+    """Return the job of a recipe for one process."""
+    return assemble(recipe, lambda: new_model(recipe), recipe.data.windows, alone())
+
+
 def new_model(recipe: PretrainRecipe) -> Start:
     """Return the random weights and the tokenizer that a run starts from."""
     tokenizer = load_tokenizer(recipe.tokenizer)
-    model = Transformer(recipe.model.config(tokenizer.vocab_size))
-    initialise(model, recipe.run.seed)
-    return Start(model, tokenizer)
+    config = recipe.model.config(tokenizer.vocab_size)
+    return Start(config, tokenizer, initial_weights(config, recipe.run.seed))

@@ -12,11 +12,12 @@ from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.metrics import read_metrics
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
+from olmo2.parallel import spread as spread_file
 from olmo2.tokenizer.byte_pair import train_byte_pair
 from olmo2.train import assemble as assemble_file
-from olmo2.train.assemble import RunSettings, assemble
+from olmo2.train.assemble import RunSettings
 from olmo2.train.pretrain import pretrain
-from tests.train.conftest import TINY_MODEL, new_model, pretrain_recipe
+from tests.train.conftest import TINY_MODEL, new_job, pretrain_recipe
 
 
 @pytest.mark.parametrize(
@@ -173,10 +174,10 @@ def test_held_out_text_that_repeats_itself_counts(corpus: Path) -> None:
 
 def test_number_format_compilation_and_allocator_reach_the_model(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(assemble_file, "compile_blocks", lambda model, choice, device: calls.append(choice))
+    monkeypatch.setattr(spread_file, "compile_blocks", lambda model, choice, device: calls.append(choice))
     monkeypatch.setattr(assemble_file, "tune_allocator", lambda: calls.append("allocator"))
     recipe = pretrain_recipe(corpus, dtype="bf16", compile=True)
-    job = assemble(recipe, lambda: new_model(recipe), recipe.data.windows)
-    assert job.start.model.model.compute_dtype == torch.bfloat16
-    assert job.start.model.lm_head.weight.dtype == torch.float32
+    job = new_job(recipe)
+    assert job.model.model.compute_dtype == torch.bfloat16
+    assert job.model.lm_head.weight.dtype == torch.float32
     assert calls == ["allocator", True]

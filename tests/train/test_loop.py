@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import read_metrics
+from olmo2.checkpoint import save as save_file
 from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.train import loop
-from olmo2.train.assemble import assemble
 from olmo2.train.loop import next_token_loss
 from olmo2.train.pretrain import pretrain
-from tests.train.conftest import new_model, pretrain_recipe
+from tests.train.conftest import new_job, pretrain_recipe
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -67,7 +67,7 @@ def test_stopped_and_resumed_equals_uninterrupted(corpus: Path, monkeypatch: pyt
 
 
 def test_killed_without_warning_goes_back_to_the_last_save(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2, "background": False}}
     whole = pretrain(pretrain_recipe(corpus, "whole"))
     real = loop.train_step
     count = 0
@@ -105,7 +105,7 @@ def test_a_finished_run_has_nothing_left_to_do(corpus: Path, capsys: pytest.Capt
 
 def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = pretrain_recipe(corpus)
-    job = assemble(recipe, lambda: new_model(recipe), recipe.data.windows)
+    job = new_job(recipe)
     good = next_token_loss(0.0)
     calls = 0
 
@@ -170,7 +170,7 @@ def test_a_run_that_has_diverged_ends_and_keeps_what_came_before_the_last_save(
 ) -> None:
     """The checkpoint of step 4 is not proven by a later step, so the one that it would replace stays."""
     broken_from(5, monkeypatch)
-    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2, "background": False}}
     advice = r"the last 10 steps, up to step 14, .*delete .*stage1-step4-tokens1M and go on with --resume and a lower"
     with pytest.raises(RunError, match=advice):
         pretrain(pretrain_recipe(corpus, total_tokens=20 * 256, changes=keep))
@@ -190,16 +190,19 @@ def test_two_processes_do_not_share_a_run(corpus: Path) -> None:
         pretrain(pretrain_recipe(corpus))
 
 
-def test_a_checkpoint_goes_only_after_the_next_one_is_complete(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loop.save_checkpoint
+@pytest.mark.parametrize("background", [False, True])
+def test_a_checkpoint_goes_only_after_the_next_one_is_complete(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, background: bool
+) -> None:
+    real = save_file.write_tensors
 
-    def fail_at_step_4(folder: Path, *arguments: Any, **settings: Any) -> None:
-        if "step4" in folder.name:
+    def fail_at_step_4(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        if "step4" in str(path):
             raise RunError("disk full")
-        real(folder, *arguments, **settings)
+        real(path, tensors)
 
-    monkeypatch.setattr(loop, "save_checkpoint", fail_at_step_4)
-    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2}}
+    monkeypatch.setattr(save_file, "write_tensors", fail_at_step_4)
+    keep = {"keep": {"save_every_steps": None, "ephemeral_every_steps": 2, "background": background}}
     with pytest.raises(RunError, match="disk full"):
         pretrain(pretrain_recipe(corpus, changes=keep))
     assert [path.name for path in (corpus / "run").glob("stage1-*")] == ["stage1-step2-tokens1M"]
@@ -207,7 +210,7 @@ def test_a_checkpoint_goes_only_after_the_next_one_is_complete(corpus: Path, mon
 
 def test_weights_are_saved_before_they_are_evaluated(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = pretrain_recipe(corpus)
-    job = assemble(recipe, lambda: new_model(recipe), recipe.data.windows)
+    job = new_job(recipe)
 
     def fail(model: Transformer) -> dict[str, float]:
         raise RunError("no memory left")

@@ -1,5 +1,7 @@
 """Outside a terminal a run prints lines that say how far it is."""
 
+from contextlib import closing
+
 import pytest
 
 from olmo2.train import progress
@@ -15,7 +17,7 @@ VALUES = {
 
 
 def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainProgress("stage1", first_step=1, total_steps=2) as bar:
+    with closing(TrainProgress("stage1", first_step=1, total_steps=2)) as bar:
         bar.update(1, VALUES)
         bar.update(2, VALUES)
         bar.say("held-out loss 2.000")
@@ -28,7 +30,7 @@ def test_last_step_is_always_printed(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
-    with TrainProgress("stage1", first_step=4, total_steps=9) as bar:
+    with closing(TrainProgress("stage1", first_step=4, total_steps=9)) as bar:
         bar.update(4, VALUES)
         bar.update(5, VALUES)
     first, second = capsys.readouterr().out.splitlines()

@@ -11,6 +11,7 @@ from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer
 from olmo2.optim.skip_step import StepGuard
+from olmo2.parallel.ranks import alone
 from olmo2.train.loop import next_token_loss
 from olmo2.train.step import StepMetrics, train_step
 
@@ -44,6 +45,7 @@ def step(model: Transformer, batch: Batch, micro_batch_sequences: int = 6, **cha
         max_grad_norm=changes.get("max_grad_norm", 1.0),
         micro_batch_sequences=micro_batch_sequences,
         guard=StepGuard(None),
+        ranks=alone(),
     )
 
 
@@ -100,6 +102,7 @@ def test_nan_reaches_neither_weights_nor_moments(tiny_model: Transformer) -> Non
         max_grad_norm=1.0,
         micro_batch_sequences=6,
         guard=StepGuard(None),
+        ranks=alone(),
     )
     assert metrics.is_skipped and not optimizer.state
     for old, parameter in zip(before, tiny_model.parameters(), strict=True):

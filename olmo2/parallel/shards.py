@@ -1,0 +1,51 @@
+"""Tensors that are spread over devices, and the whole tensors that are read from and written to disk."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return all of `tensor`, on every rank; where it is spread, all ranks must call this in the same order."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """Return what this rank holds of `tensor`, as a plain tensor that shares its memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def num_copies(tensor: Tensor) -> int:
+    """Return how many ranks hold the same part of `tensor` as this one, itself included."""
+    if not isinstance(tensor, DTensor):
+        return 1
+    sizes = zip(tensor.device_mesh.shape, tensor.placements, strict=True)
+    return math.prod(size for size, placement in sizes if placement.is_replicate())
+
+
+def own_part(values: Tensor, like: Tensor) -> Tensor:
+    """Return the part of the whole tensor `values` that this rank holds of `like`, spread as `like` is."""
+    if not isinstance(like, DTensor):
+        return values.to(like.device)
+    lengths, offsets = compute_local_shape_and_global_offset(like.shape, like.device_mesh, like.placements)
+    part = values
+    for dimension, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
+        part = part.narrow(dimension, min(offset, part.shape[dimension]), length)
+    part = part.to(like.device).contiguous()
+    return DTensor.from_local(
+        part, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+    )
+
+
+@torch.no_grad()
+def fill(model: nn.Module, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Fill the weights of `model` in place from whole tensors; each rank keeps the part that is its own."""
+    parameters = dict(model.named_parameters())
+    for name, values in weights:
+        parameter = parameters.pop(name)
+        parameter.copy_(own_part(values, parameter))
+    assert not parameters, f"nothing was given for {', '.join(parameters)}"

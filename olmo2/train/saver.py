@@ -1,0 +1,82 @@
+"""When the checkpoints of a run are begun, finished, proven and dropped."""
+
+from pathlib import Path
+
+from olmo2.base.config import recipe_text
+from olmo2.checkpoint.keep import drop_ephemeral
+from olmo2.checkpoint.run_state import RunState
+from olmo2.checkpoint.save import CheckpointWriter
+from olmo2.optim.adamw import optimizer_tensors
+from olmo2.train.assemble import Job
+
+
+class Saver:
+    """Saves a job; all ranks call the same methods after the same steps.
+
+    A checkpoint replaces ephemeral ones only when it is complete and a later step has given a finite loss with its
+    weights.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.writer = CheckpointWriter(job.ranks, background=job.recipe.keep.background)
+        self.newest: Path | None = job.resumed[0] if job.resumed else None
+        self.unproven: Path | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether this rank has written its files of the checkpoint under way."""
+        return self.writer.is_written
+
+    def save(self, step: int, *, is_ephemeral: bool) -> None:
+        """Begin to save the whole state after `step`; what is still being saved is finished first."""
+        self.finish()
+        job = self.job
+        state = RunState(
+            stage=job.recipe.run.stage,
+            parent=job.parent,
+            data=job.loader.sequences.fingerprint(),
+            step=step,
+            tokens=step * job.recipe.run.global_batch_tokens,
+            history=job.guard.history(),
+            ephemeral=is_ephemeral,
+        )
+        self.writer.start(
+            job.checkpoint_folder(step),
+            job.model,
+            job.tokenizer,
+            optimizer_tensors=optimizer_tensors(job.model, job.optimizer),
+            state=state,
+            recipe_text=recipe_text(job.recipe),
+        )
+        if not job.recipe.keep.background:
+            self.finish()
+
+    def after_step(self, *, is_finite: bool, is_written: bool) -> None:
+        """Finish what all ranks have written; drop what a checkpoint replaces whose weights have proven themselves."""
+        if self.unproven is not None and is_finite:
+            self.drop_before(self.unproven)
+            self.unproven = None
+        if is_written:
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the checkpoint under way, if there is one, and give it its name."""
+        finished = self.writer.finish()
+        if finished is not None:
+            self.newest = self.unproven = finished
+
+    def last(self) -> Path:
+        """Return the checkpoint of the last step, which replaces all ephemeral ones."""
+        assert self.newest is not None and self.writer.folder is None
+        self.drop_before(self.newest)
+        return self.newest
+
+    def drop_before(self, checkpoint: Path) -> None:
+        """Delete the ephemeral checkpoints of earlier steps."""
+        if self.job.ranks.is_main:
+            drop_ephemeral(self.job.folder, before=checkpoint)
+
+    def close(self) -> None:
+        """Give up what has not been finished."""
+        self.writer.abandon()

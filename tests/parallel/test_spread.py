@@ -1,0 +1,24 @@
+"""Loss, gradient norm and weights are those of one process, on every grid that up to four ranks allow."""
+
+import pytest
+
+from tests.parallel.ranks import run_on_ranks
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_equals_one_process(world_size: int) -> None:
+    run_on_ranks("tests.parallel.equality", world_size, cases=None)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"recompute": "mlp"},
+        {"recompute": "alternate", "shard": 1},
+        {"recompute": "all", "tensor": 2},
+        {"reshard": False},
+    ],
+    ids=str,
+)
+def test_memory_settings_change_no_result(settings: dict[str, object]) -> None:
+    run_on_ranks("tests.parallel.equality", 2, cases=[settings])

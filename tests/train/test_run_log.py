@@ -1,0 +1,36 @@
+"""A run's numbers reach its file and the screen, on the rank that speaks for all."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from olmo2.base.metrics import read_metrics
+from olmo2.train.run_log import RunLog
+from olmo2.train.step import StepMetrics
+from tests.train.conftest import new_job, pretrain_recipe
+
+
+def test_numbers_are_written_and_shown(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (corpus / "run").mkdir()
+    with closing(RunLog(new_job(pretrain_recipe(corpus)))) as log:
+        log.start_step()
+        metrics = StepMetrics(loss_nats=2.0, grad_norm=1.0, target_tokens=250, is_skipped=True)
+        log.end_step(6, metrics)
+        log.write(6, metrics, {"tokens": 1536, "lr": 1e-3, "heldout_loss_nats": 2.5, "heldout_bits_per_byte": 1.25})
+    (row,) = read_metrics(corpus / "run")
+    assert (row["step"], row["tokens"], row["loss_nats"], row["lr"], row["is_skipped"]) == (6, 1536, 2.0, 1e-3, True)
+    assert row["heldout_bits_per_byte"] == 1.25 and row["throughput_tokens_per_second"] > 0
+    said = capsys.readouterr().out
+    assert "step 6 left out: loss 2.000, grad norm 1.00" in said and "held-out loss 2.500 nats" in said
+
+
+def test_other_ranks_write_nothing(corpus: Path) -> None:
+    job = new_job(pretrain_recipe(corpus))
+    job.ranks = replace(job.ranks, rank=1)
+    with closing(RunLog(job)) as log:
+        log.start_step()
+        log.end_step(1, StepMetrics(2.0, 1.0, 250, is_skipped=True))
+        log.write(1, StepMetrics(2.0, 1.0, 250, is_skipped=True), {"tokens": 256, "lr": 1e-3})
+    assert not (corpus / "run").exists()
