@@ -16,12 +16,13 @@ from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
 from olmo2.base.metrics import read_metrics
 from olmo2.checkpoint.keep import TRAINER_FOLDER, damage
-from olmo2.checkpoint.names import Revision, parse_checkpoint_name, parse_revision, sorted_revisions
+from olmo2.checkpoint.names import BILLION, Revision, parse_checkpoint_name, parse_revision, sorted_revisions
 from olmo2.checkpoint.revision import hub_revisions
 from olmo2.checkpoint.run_state import STATE_FILE, read_run_state
 from olmo2.release.published_names import published_model, published_name
 
 BYTES_PER_GB = 10**9
+COMMIT_DIGITS = 12
 
 
 class RevisionsRecipe(Recipe):
@@ -135,19 +136,24 @@ def plain_name(name: str) -> str:
 def print_hub(name: str, stage: str | None) -> None:
     """Print the branches of a hub model: those of its stages by step, then the others."""
     branches = hub_revisions(name)
+    parsed = {branch: parse_revision(branch) for branch in sorted_revisions(branches)}
+    shown = {
+        branch: revision
+        for branch, revision in parsed.items()
+        if stage is None or (revision is not None and revision.stage == stage)
+    }
+    if not shown:
+        of_stage = f", but none of stage {stage}" if stage else ""
+        raise UsageError(f"{name} has {len(branches)} revisions{of_stage}")
     table = Table("revision", "stage", "step", "tokens", "commit", box=None, pad_edge=False)
-    for branch in sorted_revisions(branches):
-        revision = parse_revision(branch)
-        if stage is None or (revision is not None and revision.stage == stage):
-            table.add_row(branch, *described(revision), branches[branch][:12])
-    if not table.row_count:
-        raise UsageError(f"{name} has {len(branches)} revisions, but none of stage {stage}")
+    for branch, revision in shown.items():
+        table.add_row(branch, *described(revision), branches[branch][:COMMIT_DIGITS])
     Console().print(table)
-    print(f"to load one: {name}@{sorted_revisions(branches)[-1]}")
+    print(f"to load one: {name}@{list(shown)[-1]}")
 
 
 def described(revision: Revision | None) -> tuple[str, str, str]:
     """Return stage, step and rounded tokens of a revision as text; empty where the name does not say them."""
     if revision is None:
         return "", "", ""
-    return revision.stage, f"{revision.step:,}", f"~{revision.rounded_tokens:.3g}"
+    return revision.stage, f"{revision.step:,}", f"~{revision.rounded_tokens / BILLION:g}B"
