@@ -182,7 +182,7 @@ def test_what_is_not_a_folder(hf_folder: Path) -> None:
     for name in ("./absent", "/absent/model", "runs/a/b"):
         with pytest.raises(UsageError, match=f"there is no model folder {name}"):
             find_model_folder(name)
-    with pytest.raises(UsageError, match=r"revision: .* is a folder"):
+    with pytest.raises(UsageError, match=r"revision main: .* is a folder"):
         find_model_folder(hf_folder, "main")
 
 

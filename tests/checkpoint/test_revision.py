@@ -64,7 +64,7 @@ def test_checkpoints_of_a_run(save: Save, run: Path, tmp_path: Path) -> None:
     nearest = "stage1-step30-tokens30M, stage1-step31-tokens31M, stage1-step2-tokens2M"
     with pytest.raises(UsageError, match=f"run has no checkpoint stage1-step29-tokens29M; nearest: {nearest}$"):
         checkpoint_of_run(run, "stage1-step29-tokens29M")
-    with pytest.raises(UsageError, match="folder without checkpoints, so it has no main; runs and models of the hub"):
+    with pytest.raises(UsageError, match=r"revision main: .* is a folder without checkpoints; only runs and models"):
         checkpoint_of_run(tmp_path / "run" / saved[0].name, "main")
 
 
