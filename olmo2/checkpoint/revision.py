@@ -33,7 +33,8 @@ def checkpoint_of_run(run: Path, revision: str) -> Path:
         return run / revision
     if not saved:
         raise UsageError(
-            f"revision {revision}: {run} is a folder without checkpoints; only runs and models of the hub have revisions"
+            f"revision {revision}: {run} is a folder without checkpoints; "
+            "only runs and models of the hub have revisions"
         )
     raise UsageError(f"{run} has no checkpoint {revision}{suggestion(revision, saved)}")
 
