@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
         Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),
+        Verb("release", "revisions", "list the revisions of a run or hub model, or the published names"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),
     )

@@ -20,6 +20,7 @@ from olmo2.checkpoint.load import (
     require_model_folder,
     weight_shapes,
 )
+from olmo2.checkpoint.revision import checkpoint_of_run, split_revision, suggestion_from_hub
 from olmo2.checkpoint.tensors import (
     INDEX_FILE,
     MAX_SHARD_BYTES,
@@ -154,13 +155,15 @@ def require_fitting(tokenizer: Tokenizer, config: ModelConfig, source: str) -> N
 def find_model_folder(name: str | Path, revision: str | None = None) -> Path:
     """Return the local folder called `name`, or that of a hub model's files, downloaded if need be.
 
-    A run folder stands for its newest complete checkpoint.
+    A run folder stands for its newest complete checkpoint, or for the one called `revision`; ``NAME@REVISION`` names
+    both at once.
     """
+    name, revision = split_revision(name, revision)
     folder = Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:
-            raise UsageError(f"revision: {name} is a folder; only models of the hub have revisions")
-        if not (folder / CONFIG_FILE).exists():
+            folder = checkpoint_of_run(folder, revision)
+        elif not (folder / CONFIG_FILE).exists():
             folder = latest_checkpoint(folder) or folder
         require_model_folder(folder)
         return folder
@@ -176,7 +179,7 @@ def download_model(name: str, revision: str | None) -> Path:
     """Fetch the config, weights and tokenizer of a hub model, or take them from the hub's cache on this machine."""
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
     except ImportError:
         raise UsageError(
             f"there is no folder {name}, and fetching it from the hub needs the package huggingface_hub: "
@@ -186,6 +189,9 @@ def download_model(name: str, revision: str | None) -> Path:
         path = snapshot_download(
             name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.jinja"], ignore_patterns=["*/*"]
         )
+    except RevisionNotFoundError:
+        wanted = revision or "main"
+        raise UsageError(f"{name} has no revision {wanted} on the hub{suggestion_from_hub(name, wanted)}") from None
     except (OSError, HFValidationError) as error:
         at = f" at revision {revision}" if revision else ""
         reason = str(error).strip().splitlines()

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder, read_json, write_json
+from olmo2.data.mixes import expand_mixes
 
 TOKENS_JSON = "tokens.json"
 TOKENS_PER_PART = 2**29
@@ -87,7 +88,7 @@ def map_tokens(file: TokenFile) -> np.ndarray:
 
 
 def open_tokens(paths: Sequence[str], dtype: str | None) -> list[TokenFile]:
-    """Open token folders, raw token files, globs of either, and files with a NumPy header, in the order given.
+    """Open token folders, raw token files, globs and mixes of them, files with a NumPy header, in the order given.
 
     `dtype` is the type of the raw files; folders and NumPy headers say it themselves. A glob's files are sorted by
     name. Naming a file twice repeats its data. Raises UsageError for what is missing, empty or damaged.
@@ -95,7 +96,7 @@ def open_tokens(paths: Sequence[str], dtype: str | None) -> list[TokenFile]:
     if dtype is not None and dtype not in RAW_DTYPES:
         raise UsageError(f"data.dtype: {dtype!r} is not a type of token ids; choose one of {', '.join(RAW_DTYPES)}")
     files: list[TokenFile] = []
-    for pattern in paths:
+    for pattern in expand_mixes(paths):
         is_glob = glob.has_magic(pattern) and not os.path.exists(pattern)
         found = sorted(glob.glob(pattern, recursive=True)) if is_glob else [pattern]
         if not found:

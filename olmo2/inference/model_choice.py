@@ -14,9 +14,9 @@ class ModelRecipe(Recipe):
     """The model, its place and its sampling."""
 
     model: CliPositionalArg[str]
-    """run folder, checkpoint, Hugging Face folder or hub name"""
+    """run folder, checkpoint, Hugging Face folder or hub name; NAME@REVISION for one of its revisions"""
     revision: str | None = None
-    """revision of a hub name"""
+    """revision of a hub name, or checkpoint of a run folder"""
     device: str = "auto"
     """auto, cuda, mps, xpu or cpu"""
     dtype: DtypeChoice = "stored"

@@ -1,51 +1,170 @@
-"""What follows from a training recipe before anything runs: parameters, steps, learning rates, FLOPs."""
+"""What follows from a training recipe before anything runs: parameters, data, steps, rates, FLOPs, checkpoints."""
 
+import math
 from pathlib import Path
+from typing import Any
 
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
 from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.load import read_model_config
-from olmo2.model.flops import num_parameters, total_train_flops
-from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig
+from olmo2.checkpoint.names import checkpoint_name
+from olmo2.checkpoint.revision import split_revision
+from olmo2.data.token_files import open_tokens
+from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
+from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig, model_config
+from olmo2.optim.adamw import OptimSettings
 from olmo2.optim.schedule import learning_rate
+from olmo2.release.published_names import PUBLISHED_MODELS, published_name, size_in_name
 from olmo2.tokenizer.tokenizer import load_tokenizer
 from olmo2.train.assemble import TrainRecipe
-from olmo2.train.midtrain import MidtrainRecipe
-from olmo2.train.pretrain import PretrainRecipe
-from olmo2.train.sft import SftRecipe
+from olmo2.train.pretrain import PretrainRecipe, TokenDataSettings
+
+BYTES_OF_WEIGHT = 4  # a run's weights are float32
+BYTES_OF_MOMENTS = {"fp32": 8, "bf16": 4}  # both moments of one weight
+BYTES_PER_GB = 10**9
 
 
 def consequences(recipe: TrainRecipe) -> dict[str, str]:
     """Return what follows, by name, as text; what needs files that are not there yet is said so."""
-    facts: dict[str, str] = {}
-    config = shape_of(recipe)
-    if config is None:
-        facts["model"] = "as in load_path, which is not on this machine yet"
-    else:
-        if isinstance(recipe, PretrainRecipe):
-            is_known = Path(recipe.tokenizer).exists()
-            assumed = "" if is_known else f" (assumed: {recipe.tokenizer} is not on this machine)"
-            facts["rows of the embedding"] = f"{config.vocab_size:,}{assumed}"
-        facts["parameters"] = f"{num_parameters(config):,}"
-        facts["parameters without the input embedding"] = f"{num_parameters(config, has_embedding=False):,}"
-    batch, steps = recipe.run.global_batch_tokens, recipe.run.num_steps(None)
+    data: Any = getattr(recipe, "data", None)  # every training stage has data, of its own kind
+    config, about_shape = shape_of(recipe)
+    facts = about_shape if config is None else about_shape | parameters(config)
+    num_windows, about_data = count_windows(data)
+    facts |= about_data
+    batch, seq_len = recipe.run.global_batch_tokens, int(data.seq_len)
+    steps_per_epoch = None if num_windows is None else num_windows // max(1, batch // seq_len)
+    steps = recipe.run.num_steps(steps_per_epoch)
     if steps is None:
-        facts["tokens"] = f"as many as the data hold, {recipe.run.epochs:g} times"
-        return facts
+        return facts | {"tokens": f"as many as the data hold, {recipe.run.epochs:g} times"}
     total = steps * batch
-    facts["tokens"] = f"{total:,}"
-    facts["steps"] = f"{steps:,}"
-    rates = [learning_rate(recipe.schedule, recipe.optim.peak_lr, step * batch, total) for step in (1, steps)]
-    facts["learning rate, first step"], facts["learning rate, last step"] = (f"{rate:.6g}" for rate in rates)
+    facts |= {"tokens": f"{total:,}", "steps": f"{steps:,}"}
+    if num_windows:
+        facts["epochs"] = f"{total / (num_windows * seq_len):.4g}"
+    facts |= rates(recipe, steps)
     if config is not None:
-        facts["FLOPs (6 x parameters x tokens)"] = f"{total_train_flops(config, total):.4g}"
+        facts |= operations(config, total, seq_len)
+    return facts | checkpoints(recipe, steps, config)
+
+
+def parameters(config: ModelConfig) -> dict[str, str]:
+    """Count the parameters of a shape in the ways that are in use."""
+    without_embedding = num_parameters(config, has_embedding=False)
+    return {
+        "parameters": f"{num_parameters(config):,}",
+        "parameters without the input embedding": f"{without_embedding:,}",
+        "parameters of blocks and last norm": f"{num_parameters(config, has_embedding=False, has_lm_head=False):,}",
+    }
+
+
+def rates(recipe: TrainRecipe, steps: int) -> dict[str, str]:
+    """Return the learning rates of the steps that matter, and where the decay ends if that is before the run does."""
+    schedule, batch = recipe.schedule, recipe.run.global_batch_tokens
+    total = steps * batch
+
+    def rate(step: int) -> str:
+        return f"{learning_rate(schedule, recipe.optim.peak_lr, step * batch, total):.6g}"
+
+    facts = {"learning rate, first step": rate(1)}
+    warmup_steps = math.ceil((schedule.warmup_tokens or schedule.warmup_ratio * total) / batch)
+    if warmup_steps:
+        facts["learning rate, end of warm-up"] = f"{rate(warmup_steps)} (step {warmup_steps:,})"
+    facts["learning rate, last step"] = rate(steps)
+    last_decay_step = math.ceil((schedule.horizon_tokens or total) / batch)
+    if schedule.decay != "constant" and last_decay_step < steps:
+        rest = steps - last_decay_step
+        facts["learning rate, end of decay"] = (
+            f"{rate(last_decay_step)} (step {last_decay_step:,}; {rest:,} steps at this rate follow)"
+        )
+    if recipe.optim.is_step_frozen:
+        factor = frozen_step_factor(recipe.optim)
+        facts["learning rate in effect"] = (
+            f"{factor:.4g} times these, {factor * recipe.optim.peak_lr:.4g} at the peak (optim.is_step_frozen)"
+        )
     return facts
 
 
-def shape_of(recipe: TrainRecipe) -> ModelConfig | None:
-    """Return the model's shape; None if it comes from a folder that is not there. Nothing is fetched from a hub."""
+def frozen_step_factor(optim: OptimSettings) -> float:
+    """Return by how much AdamW's updates grow, late in a run, when its bias correction stays that of the first step.
+
+    The moments are divided by 1 - beta1 and 1 - beta2 for good, where the true correction tends to 1:
+    sqrt(1 - 0.95) / (1 - 0.9) = 2.236 for OLMo 2's betas.
+    """
+    beta1, beta2 = optim.betas
+    return math.sqrt(1 - beta2) / (1 - beta1)
+
+
+def operations(config: ModelConfig, total_tokens: int, seq_len: int) -> dict[str, str]:
+    """Return the floating-point operations of the stage as published tables and as utilisation figures count them."""
+    with_attention = train_flops_per_token(config, seq_len)
+    return {
+        "FLOPs (6 x parameters x tokens)": f"{total_train_flops(config, total_tokens):.4g}",
+        "FLOPs with attention": f"{with_attention * total_tokens:.4g}, {with_attention:.4g} a token",
+    }
+
+
+def checkpoints(recipe: TrainRecipe, steps: int, config: ModelConfig | None) -> dict[str, str]:
+    """Return the name of the last checkpoint, and how many stay and how large they are together."""
+    total, every = steps * recipe.run.global_batch_tokens, recipe.keep.save_every_steps
+    facts = {"last checkpoint": checkpoint_name(recipe.run.stage, steps, total, total_tokens=total)}
+    if published := published_revision(recipe, steps):
+        facts["published as"] = published
+    kept = 1 if every is None else -(-steps // every)  # the last step stays too
+    facts["checkpoints that stay"] = f"{kept:,}"
+    if config is not None:
+        num_bytes = num_parameters(config) * (BYTES_OF_WEIGHT + BYTES_OF_MOMENTS[recipe.optim.state_dtype])
+        facts["size of these checkpoints"] = (
+            f"{num_bytes / BYTES_PER_GB:,.4g} GB each, {kept * num_bytes / BYTES_PER_GB:,.0f} GB together"
+        )
+    return facts
+
+
+def published_revision(recipe: TrainRecipe, steps: int) -> str | None:
+    """Return NAME@REVISION of the published model that a stage of this length ends in; None for any other stage."""
+    name = recipe.model.size if isinstance(recipe, PretrainRecipe) else parent_of(recipe)
+    size, stage = size_in_name(name), recipe.run.stage
+    if size is None or stage not in PUBLISHED_MODELS[size].stages:
+        return None
+    model = PUBLISHED_MODELS[size]
+    if (steps, recipe.run.global_batch_tokens) != (model.stages[stage].last_step, model.global_batch_tokens):
+        return None
+    return f"{model.hub_name}@{published_name(size, stage, steps)}"
+
+
+def parent_of(recipe: TrainRecipe) -> str:
+    """Return the model that a later stage starts from."""
+    return str(getattr(recipe, "load_path", ""))
+
+
+def count_windows(data: Settings) -> tuple[int | None, dict[str, str]]:
+    """Return the number of sequences in the token files and a fact about them; None where they cannot be counted."""
+    if not isinstance(data, TokenDataSettings):
+        return None, {}
+    try:
+        files = open_tokens(data.paths, data.dtype)
+    except UsageError as error:
+        return None, {"data": f"not counted: {error}"}
+    num_windows = sum(file.num_tokens // data.seq_len for file in files)
+    tokens = f"{num_windows * data.seq_len:,} tokens in {num_windows:,} sequences of {len(files):,} files"
+    return num_windows, {"data": tokens}
+
+
+def shape_of(recipe: TrainRecipe) -> tuple[ModelConfig | None, dict[str, str]]:
+    """Return the model's shape, and what there is to say of where it comes from. Nothing is fetched from a hub.
+
+    The shape is None if it comes from a folder that is not there and whose name is not that of a published size.
+    """
     if isinstance(recipe, PretrainRecipe):
         is_known = Path(recipe.tokenizer).exists()
-        return recipe.model.config(load_tokenizer(recipe.tokenizer).vocab_size if is_known else DOLMA2_VOCABULARY)
-    assert isinstance(recipe, MidtrainRecipe | SftRecipe)
-    folder = Path(recipe.load_path).expanduser()
-    return read_model_config(find_model_folder(folder)) if folder.is_dir() else None
+        config = recipe.model.config(load_tokenizer(recipe.tokenizer).vocab_size if is_known else DOLMA2_VOCABULARY)
+        assumed = "" if is_known else f" (assumed: {recipe.tokenizer} is not on this machine)"
+        return config, {"rows of the embedding": f"{config.vocab_size:,}{assumed}"}
+    parent = parent_of(recipe)
+    name, _ = split_revision(parent)
+    if Path(name).expanduser().is_dir():
+        return read_model_config(find_model_folder(parent)), {}
+    size = size_in_name(name)
+    if size is None:
+        return None, {"model": "as in load_path, which is not on this machine yet"}
+    assumed = "(assumed by its name: load_path is not on this machine)"
+    return model_config(f"olmo2-{size}"), {"model": f"olmo2-{size} {assumed}"}

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -180,7 +182,7 @@ def test_what_is_not_a_folder(hf_folder: Path) -> None:
     for name in ("./absent", "/absent/model", "runs/a/b"):
         with pytest.raises(UsageError, match=f"there is no model folder {name}"):
             find_model_folder(name)
-    with pytest.raises(UsageError, match=r"revision: .* is a folder"):
+    with pytest.raises(UsageError, match=r"revision main: .* is a folder"):
         find_model_folder(hf_folder, "main")
 
 
@@ -241,3 +243,35 @@ def test_without_the_hub_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"needs the package huggingface_hub: pip install 'olmo2\[hub\]'"):
         load_model("allenai/OLMo-2-tiny")
+
+
+def test_a_checkpoint_by_name(save: Save, run: Path) -> None:
+    first = save(1)
+    save(2)
+    assert find_model_folder(f"{run}@{first.name}") == find_model_folder(run, first.name) == first
+    with pytest.raises(UsageError, match=r"has no checkpoint stage1-step9-tokens9M; nearest: stage1-step2-tokens2M"):
+        load_model(f"{run}@stage1-step9-tokens9M")
+    (save(3) / "config.json").unlink()
+    with pytest.raises(RunError, match=r"is torn .*; use .*step2-tokens2M"):
+        find_model_folder(f"{run}@stage1-step3-tokens3M")
+
+
+def test_a_hub_model_by_revision(hf_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    httpx_like = pytest.importorskip("huggingface_hub.errors")
+    asked: list[tuple[str, str | None]] = []
+
+    def download(name: str, *, revision: str | None, **options: Any) -> str:
+        asked.append((name, revision))
+        if revision == "stage1-step149-tokens1B":
+            raise httpx_like.RevisionNotFoundError("404 and a long text", response=MagicMock())
+        return str(hf_folder)
+
+    fake_hub(monkeypatch, download)
+    monkeypatch.setattr(
+        "huggingface_hub.list_repo_refs",
+        lambda name: SimpleNamespace(branches=[SimpleNamespace(name="step150-tokens1B", target_commit="ab")]),
+    )
+    load_model("allenai/x@step150-tokens1B")
+    assert asked == [("allenai/x", "step150-tokens1B")]
+    with pytest.raises(UsageError, match=r"x has no revision stage1-step149-tokens1B on the hub; nearest: step150-tok"):
+        load_model("allenai/x@stage1-step149-tokens1B")

@@ -2,7 +2,14 @@
 
 import pytest
 
-from olmo2.checkpoint.names import checkpoint_name, parse_checkpoint_name
+from olmo2.checkpoint.names import (
+    Revision,
+    checkpoint_name,
+    nearest_revisions,
+    parse_checkpoint_name,
+    parse_revision,
+    sorted_revisions,
+)
 
 PUBLISHED = [  # tokens of one step, revision
     (512 * 4096, "stage1-step140000-tokens294B"),
@@ -77,3 +84,27 @@ def test_large_runs_count_billions_rounded_up(tokens: int, end: str) -> None:
 )  # fmt: skip
 def test_other_names_are_no_checkpoints(name: str) -> None:
     assert parse_checkpoint_name(name) is None
+
+
+def test_revisions_are_read_with_and_without_a_stage() -> None:
+    assert parse_revision("stage2-ingredient3-step7-tokens50B") == Revision("stage2-ingredient3", 7, 50 * 10**9)
+    assert parse_revision("step150-tokens1B") == Revision("stage1", 150, 10**9)  # an early branch of the 7B
+    assert parse_revision("sft-step7-tokens12M") == Revision("sft", 7, 12 * 10**6)
+    assert parse_revision("stage1-step0-tokens0B") == Revision("stage1", 0, 0)
+    for name in ("main", "", "step150", "-step150-tokens1B", "stage1-step1-tokens1B.torn1", "stage1-step1-tokens1T"):
+        assert parse_revision(name) is None
+
+
+def test_revisions_are_sorted_by_stage_and_step() -> None:
+    names = ["stage1-step900-tokens4B", "step1000-tokens5B", "stage1-step10000-tokens42B",
+             "stage2-ingredient1-step5-tokens1B", "stage2-ingredient2-step1-tokens1B", "main", "v2"]  # fmt: skip
+    assert sorted_revisions(reversed(names)) == names
+
+
+def test_the_nearest_revisions() -> None:
+    known = ["main", *(f"stage1-step{step}-tokens{step}B" for step in (10, 20, 30, 40)), "stage2-step21-tokens1B"]
+    assert nearest_revisions("stage1-step27-tokens9B", known, count=2) == ["stage1-step30-tokens30B", known[2]]
+    assert nearest_revisions("step12-tokens9B", known, count=1) == ["stage1-step10-tokens10B"]
+    assert nearest_revisions("stage3-step21-tokens1B", known)[0] == "stage2-step21-tokens1B"
+    assert nearest_revisions("mian", known) == ["main"]
+    assert nearest_revisions("main", []) == []

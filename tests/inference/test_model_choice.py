@@ -16,5 +16,5 @@ def test_dtype(model_folder: Path, dtype: str, expected: torch.dtype) -> None:
 
 
 def test_a_folder_has_no_revisions(model_folder: Path) -> None:
-    with pytest.raises(UsageError, match="only models of the hub have revisions"):
+    with pytest.raises(UsageError, match="only runs and models of the hub have revisions"):
         ModelRecipe(model=str(model_folder), revision="stage1-step1-tokens1B").load()

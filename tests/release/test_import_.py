@@ -76,7 +76,7 @@ def test_a_revision_of_the_hub(published: Path, tmp_path: Path, monkeypatch: pyt
 def test_what_cannot_be_imported(published: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"output: .* already exists"):
         import_(ImportRecipe(source=str(published), output=str(published)))
-    with pytest.raises(UsageError, match="only models of the hub have revisions"):
+    with pytest.raises(UsageError, match="only runs and models of the hub have revisions"):
         import_(ImportRecipe(source=str(published), output=str(tmp_path / "start"), revision="main"))
     (published / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(UsageError, match="model_type is 'llama'"):

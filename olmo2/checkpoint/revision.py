@@ -1,0 +1,78 @@
+"""A model by name and revision: ``NAME@REVISION``, where NAME is a run folder or a model of the hub.
+
+The revisions of a run are the names of its checkpoints, those of a hub model its branches.
+"""
+
+from pathlib import Path
+
+from olmo2.base.errors import UsageError
+from olmo2.checkpoint.names import nearest_revisions, parse_checkpoint_name, sorted_revisions
+
+
+def split_revision(name: str | Path, revision: str | None = None) -> tuple[str, str | None]:
+    """Take ``NAME@REVISION`` apart; a `revision` that is given besides is returned with the name.
+
+    What exists under the whole name is no revision of something else. Raises UsageError for two revisions, or an empty
+    one.
+    """
+    text = str(name)
+    base, at, wanted = text.rpartition("@")
+    if not at or "://" in text or Path(text).expanduser().exists():
+        return text, revision
+    if not base or not wanted:
+        raise UsageError(f"{text}: write a run folder or hub name, @, and the revision, as in runs/stage1@main")
+    if revision is not None and revision != wanted:
+        raise UsageError(f"{text} names the revision {wanted}, but revision is {revision}; give one of them")
+    return base, wanted
+
+
+def checkpoint_of_run(run: Path, revision: str) -> Path:
+    """Return the checkpoint of a run folder that is called `revision`; UsageError if there is none."""
+    saved = {path.name for path in run.iterdir() if path.is_dir() and parse_checkpoint_name(path.name)}
+    if revision in saved:
+        return run / revision
+    if not saved:
+        raise UsageError(
+            f"revision {revision}: {run} is a folder without checkpoints; "
+            "only runs and models of the hub have revisions"
+        )
+    raise UsageError(f"{run} has no checkpoint {revision}{suggestion(revision, saved)}")
+
+
+def suggestion(revision: str, known: set[str] | dict[str, str]) -> str:
+    """Return the end of a sentence that names the nearest revisions."""
+    nearest = nearest_revisions(revision, sorted_revisions(known))
+    if nearest:
+        return f"; nearest: {', '.join(nearest)}"
+    return f"; there are {len(known)}: {', '.join(sorted_revisions(known)[:3])}, ..." if known else ""
+
+
+def hub_revisions(name: str) -> dict[str, str]:
+    """Return the branches of a hub model with the commit that each points to.
+
+    Raises UsageError if the hub has no such model or cannot be reached.
+    """
+    try:
+        from huggingface_hub import list_repo_refs
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        raise UsageError(
+            f"asking the hub for the revisions of {name} needs the package huggingface_hub: pip install 'olmo2[hub]'"
+        ) from None
+    try:
+        branches = list_repo_refs(name).branches
+    except (OSError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()
+        raise UsageError(
+            f"there is no folder {name}, and the hub does not tell its revisions: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from None
+    return {branch.name: branch.target_commit for branch in branches}
+
+
+def suggestion_from_hub(name: str, revision: str) -> str:
+    """Return `suggestion` for a revision that a hub model lacks; empty if the hub does not tell those it has."""
+    try:
+        return suggestion(revision, hub_revisions(name))
+    except UsageError:  # the lack of the revision is what is to be said
+        return ""

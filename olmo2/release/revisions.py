@@ -1,0 +1,159 @@
+"""List the revisions of a model: the checkpoints of a run folder, or the branches of a hub model.
+
+Any of them is loaded as NAME@REVISION wherever a model is named. With --size, print the names under which the OLMo 2
+base models were published instead; --stage and --step choose one of them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from pydantic_settings import CliPositionalArg
+from rich.console import Console
+from rich.table import Table
+
+from olmo2.base.config import Recipe
+from olmo2.base.errors import UsageError
+from olmo2.base.metrics import read_metrics
+from olmo2.checkpoint.keep import TRAINER_FOLDER, damage
+from olmo2.checkpoint.names import BILLION, Revision, parse_checkpoint_name, parse_revision, sorted_revisions
+from olmo2.checkpoint.revision import hub_revisions
+from olmo2.checkpoint.run_state import STATE_FILE, read_run_state
+from olmo2.release.published_names import published_model, published_name
+
+BYTES_PER_GB = 10**9
+COMMIT_DIGITS = 12
+
+
+class RevisionsRecipe(Recipe):
+    """Everything that `revisions` needs to know."""
+
+    name: CliPositionalArg[str | None] = None
+    """run folder or hub name"""
+    size: str | None = None
+    """1b, 7b, 13b or 32b: print the published names of this size"""
+    stage: str | None = None
+    """show this stage only, such as stage1 or stage2-ingredient1"""
+    step: int | None = Field(default=None, ge=0)
+    """with size and stage: print the name of this step alone"""
+
+    @model_validator(mode="after")
+    def asks_one_question(self) -> "RevisionsRecipe":
+        """Refuse a call that names no model, or two, or a step of nothing."""
+        if (self.name is None) == (self.size is None):
+            raise ValueError("name a run folder or hub model, or set size (1b, 7b, 13b, 32b)")
+        if self.step is not None and (self.size is None or self.stage is None):
+            raise ValueError("step needs size and stage, such as --size=7b --stage=stage1")
+        return self
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What is known of a checkpoint of a run without opening its weights."""
+
+    revision: str
+    stage: str
+    step: int
+    tokens: int | None  # None = its state cannot be read
+    num_bytes: int
+    loss_nats: float | None  # None = not logged at this step
+    condition: str  # permanent, ephemeral, or what is wrong with it
+
+
+def revisions(recipe: RevisionsRecipe) -> None:
+    """Print the revisions."""
+    if recipe.size is not None:
+        return print_published(recipe.size, recipe.stage, recipe.step)
+    assert recipe.name is not None
+    folder = Path(recipe.name).expanduser()
+    if folder.is_dir():
+        return print_run(folder, recipe.stage)
+    if folder.exists():
+        raise UsageError(f"{recipe.name} is a file; name the run folder")
+    return print_hub(recipe.name, recipe.stage)
+
+
+def print_published(size: str, stage: str | None, step: int | None) -> None:
+    """Print the last revision of every stage of a published model, or that of one step alone."""
+    model = published_model(size)
+    if stage is not None:
+        about = model.stages.get(stage)
+        print(published_name(size, stage, about.last_step if about and step is None else step or 0))
+        return
+    table = Table(f"last of each stage of {model.hub_name}", "steps", "tokens", box=None, pad_edge=False)
+    for name, about in model.stages.items():
+        tokens = about.last_step * model.global_batch_tokens
+        table.add_row(published_name(size, name, about.last_step), f"{about.last_step:,}", f"{tokens:,}")
+    Console().print(table)
+
+
+def print_run(folder: Path, stage: str | None) -> None:
+    """Print the checkpoints of a run folder."""
+    found = [saved for saved in saved_checkpoints(folder) if stage in (None, saved.stage)]
+    if not found:
+        of_stage = f" of {stage}" if stage else ""
+        raise UsageError(f"{folder} holds no checkpoint{of_stage}; name the folder of a run")
+    table = Table("revision", "step", "tokens", "GB", "loss (nats)", "", box=None, pad_edge=False)
+    for saved in found:
+        table.add_row(
+            saved.revision,
+            f"{saved.step:,}",
+            "" if saved.tokens is None else f"{saved.tokens:,}",
+            f"{saved.num_bytes / BYTES_PER_GB:.3g}",
+            "" if saved.loss_nats is None else f"{saved.loss_nats:.4f}",
+            saved.condition,
+        )
+    Console().print(table)
+    whole = [saved for saved in found if saved.condition in ("permanent", "ephemeral")]
+    if whole:
+        print(f"to load one: {folder}@{whole[-1].revision}")
+
+
+def saved_checkpoints(folder: Path) -> list[SavedCheckpoint]:
+    """Return what a run folder holds, by stage and step: whole checkpoints and damaged ones."""
+    losses = {row["step"]: row.get("loss_nats") for row in read_metrics(folder)}
+    names = [path.name for path in folder.iterdir() if path.is_dir() and parse_checkpoint_name(plain_name(path.name))]
+    found = []
+    for name in sorted_revisions(names):
+        stage, step = parse_checkpoint_name(plain_name(name)) or ("", 0)
+        reason = "set aside by a later save" if name != plain_name(name) else damage(folder / name)
+        tokens, condition = None, f"torn: {reason}"
+        if reason is None:
+            condition = "permanent"
+            if (folder / name / TRAINER_FOLDER / STATE_FILE).is_file():
+                state = read_run_state(folder / name / TRAINER_FOLDER)
+                tokens, condition = state.tokens, "ephemeral" if state.ephemeral else "permanent"
+        sizes = (file.stat().st_size for file in (folder / name).rglob("*") if file.is_file())
+        found.append(SavedCheckpoint(name, stage, step, tokens, sum(sizes), losses.get(step), condition))
+    return sorted(found, key=lambda saved: (saved.stage, saved.step, saved.revision))
+
+
+def plain_name(name: str) -> str:
+    """Return the name that a damaged checkpoint had before it was set aside."""
+    return name.split(".torn")[0]
+
+
+def print_hub(name: str, stage: str | None) -> None:
+    """Print the branches of a hub model: those of its stages by step, then the others."""
+    branches = hub_revisions(name)
+    parsed = {branch: parse_revision(branch) for branch in sorted_revisions(branches)}
+    shown = {
+        branch: revision
+        for branch, revision in parsed.items()
+        if stage is None or (revision is not None and revision.stage == stage)
+    }
+    if not shown:
+        of_stage = f", but none of stage {stage}" if stage else ""
+        raise UsageError(f"{name} has {len(branches)} revisions{of_stage}")
+    table = Table("revision", "stage", "step", "tokens", "commit", box=None, pad_edge=False)
+    for branch, revision in shown.items():
+        table.add_row(branch, *described(revision), branches[branch][:COMMIT_DIGITS])
+    Console().print(table)
+    print(f"to load one: {name}@{list(shown)[-1]}")
+
+
+def described(revision: Revision | None) -> tuple[str, str, str]:
+    """Return stage, step and rounded tokens of a revision as text; empty where the name does not say them."""
+    if revision is None:
+        return "", "", ""
+    return revision.stage, f"{revision.step:,}", f"~{revision.rounded_tokens / BILLION:g}B"
