@@ -40,7 +40,7 @@ def origins(sequences: Windows | MixedWindows, indices: np.ndarray) -> list[Sequ
     documents = documents_of_windows(windows, file_numbers, starts)
 
     times_listed: Counter[Path] = Counter()
-    listed_before = []
+    listed_before = []  # in paths; a mix lists a file once and passes over it again instead
     for file in windows.files:
         listed_before.append(times_listed[file.path])
         times_listed[file.path] += 1
@@ -48,7 +48,7 @@ def origins(sequences: Windows | MixedWindows, indices: np.ndarray) -> list[Sequ
     rows = zip(indices.tolist(), file_numbers.tolist(), starts.tolist(), passes.tolist(), documents, strict=True)
     for index, number, start, passed, inside in rows:
         file = windows.files[number]
-        repeat = passed * times_listed[file.path] + listed_before[number] + 1
+        repeat = passed + listed_before[number] + 1
         found.append(SequenceOrigin(index, file, start, start + windows.seq_len, repeat, inside))
     return found
 

@@ -88,13 +88,17 @@ def documents_in(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[list[
     rows_file = tokens.with_suffix(ROWS_SUFFIX)
     try:
         if has_index(tokens):
-            return indexed_documents(tokens, windows)
-        with gzip.open(rows_file, "rt", encoding="utf-8", newline="") as rows:
-            return overlapping(rows, windows)
+            found = indexed_documents(tokens, windows)
+        else:
+            with gzip.open(rows_file, "rt", encoding="utf-8", newline="") as rows:
+                found = overlapping(rows, windows)
+        if not all(found):
+            raise ValueError(f"no row is about token {windows[found.index([])][0]:,}")
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise RunError(
             f"{rows_file} or the {INDEX_SUFFIX} beside it is damaged ({error}); restore both, or delete the index"
         ) from None
+    return found
 
 
 def indexed_documents(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[list[DocumentSpan]]:
@@ -106,7 +110,7 @@ def indexed_documents(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[
     with open(tokens.with_suffix(ROWS_SUFFIX), "rb") as file:
         for window, first, last in zip(windows, firsts.tolist(), lasts.tolist(), strict=True):
             if first < 0:
-                raise ValueError(f"nothing tells of token {window[0]:,}")
+                raise ValueError(f"nothing is about token {window[0]:,}")
             begin = int(index["byte"][first])
             file.seek(begin)
             zipped = file.read(int(index["byte"][last]) - begin if last < len(index) else -1)
@@ -120,6 +124,8 @@ def overlapping(lines: Iterable[str], windows: Sequence[tuple[int, int]]) -> lis
     by_start = sorted(range(len(windows)), key=lambda number: windows[number][0])
     passed = 0  # so many of by_start end before the documents to come
     for row in csv.reader(lines):
+        if len(row) < 5:
+            raise ValueError(f"a row has {len(row)} columns")
         start, end = int(row[0]), int(row[1])
         while passed < len(by_start) and windows[by_start[passed]][1] <= start:
             passed += 1

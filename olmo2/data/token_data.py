@@ -1,6 +1,8 @@
 """Which token files a stage trains on and how it reads them: the `data` part of its recipe."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -10,7 +12,9 @@ from olmo2.data.mix import MixedWindows, MixSource, require_enough, shares
 from olmo2.data.step_plan import SeqLenChange
 from olmo2.data.token_files import TokenFile, open_label_masks, open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
-from olmo2.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # opening data waits for no tokenizer
+    from olmo2.tokenizer.tokenizer import Tokenizer
 
 
 class TokenDataSettings(Settings):
@@ -46,7 +50,7 @@ class TokenDataSettings(Settings):
             raise ValueError("mix needs mix_tokens, the tokens of the mix in all, and mix_tokens a mix")
         return self
 
-    def windows(self, tokenizer: Tokenizer) -> Windows | MixedWindows:
+    def windows(self, tokenizer: "Tokenizer") -> Windows | MixedWindows:
         """Open the files as sequences of seq_len tokens for a model with this tokenizer."""
         return self.open(tokenizer.vocab_size, tokenizer.eos_id, tokenizer.fingerprint)
 
@@ -70,6 +74,9 @@ class TokenDataSettings(Settings):
     def mixed(self, windows: Windows, groups: Sequence[Sequence[TokenFile]]) -> MixedWindows:
         """Take of each source, whose files are a group, as much as its ratio says."""
         assert self.mix_tokens is not None
+        twice = [path for path, times in Counter(file.path for group in groups for file in group).items() if times > 1]
+        if twice:
+            raise UsageError(f"data.mix lists {twice[0]} twice; list it once and raise max_repetition of its source")
         total = self.mix_tokens // self.seq_len
         if total == 0:
             raise UsageError(f"data.mix_tokens {self.mix_tokens} is less than one sequence of {self.seq_len} tokens")

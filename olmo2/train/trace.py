@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
@@ -28,7 +28,9 @@ from olmo2.data.step_plan import BatchChange, StepPlan, StepSpan, make_phases
 from olmo2.data.token_data import TokenDataSettings
 from olmo2.data.token_files import map_tokens
 from olmo2.data.windows import Windows
-from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:  # most traces need none, and are to be there at once
+    from olmo2.tokenizer.tokenizer import Tokenizer
 
 RECIPE_FILE = "recipe.yaml"
 ANY_VOCABULARY = 2**32  # no token is compared with it
@@ -96,13 +98,15 @@ def checkpoint_folders(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.iterdir() if parse_checkpoint_name(path.name))
 
 
-def run_tokenizer(folder: Path) -> Tokenizer:
+def run_tokenizer(folder: Path) -> "Tokenizer":
     """Load the tokenizer of a run, from one of its checkpoints or else from where its recipe says."""
+    from olmo2.tokenizer.tokenizer import load_tokenizer
+
     values = read_yaml(folder / RECIPE_FILE)
     return load_tokenizer(str(next(checkpoint_folders(folder), values.get("tokenizer") or values.get("load_path"))))
 
 
-def open_data(folder: Path, data: TokenDataSettings, tokenizer: Tokenizer | None) -> Windows | MixedWindows:
+def open_data(folder: Path, data: TokenDataSettings, tokenizer: "Tokenizer | None") -> Windows | MixedWindows:
     """Open the sequences of a run. Raises UsageError if they have moved or are not those that it was trained on."""
     try:
         sequences = data.open(ANY_VOCABULARY, tokenizer.eos_id if tokenizer else None, None)
@@ -168,12 +172,12 @@ def headline(recipe: TraceRecipe, span: StepSpan, seq_len: int) -> str:
     )
 
 
-def text_of(origin: SequenceOrigin, tokenizer: Tokenizer) -> str:
+def text_of(origin: SequenceOrigin, tokenizer: "Tokenizer") -> str:
     """Return the text of a sequence, control tokens included."""
     return tokenizer.decode(map_tokens(origin.file)[origin.start : origin.end].tolist(), skip_special=False)
 
 
-def json_entries(found: list[SequenceOrigin], tokenizer: Tokenizer | None) -> Iterator[str]:
+def json_entries(found: list[SequenceOrigin], tokenizer: "Tokenizer | None") -> Iterator[str]:
     """Yield a JSON object for each sequence; `tokens` of a document are those inside the sequence."""
     for sequence, origin in enumerate(found):
         values: dict[str, Any] = {"sequence": sequence, **vars(origin), "file": str(origin.file.path)}
@@ -186,7 +190,7 @@ def json_entries(found: list[SequenceOrigin], tokenizer: Tokenizer | None) -> It
         yield json.dumps(values, ensure_ascii=False)
 
 
-def table_entries(found: list[SequenceOrigin], tokenizer: Tokenizer | None) -> Iterator[str]:
+def table_entries(found: list[SequenceOrigin], tokenizer: "Tokenizer | None") -> Iterator[str]:
     """Yield the lines of each sequence: one for itself, an indented one for each document, and its text."""
     every = [document for origin in found for document in origin.documents or ()]
     width = len(f"{max((document.end for document in every), default=0):,}")
