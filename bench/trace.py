@@ -1,8 +1,8 @@
 """Measure opening 4T tokens in 1,122 token files, and tracing a step of 2,048 sequences to its documents.
 
-Run as ``python bench/trace.py [num_files]``; it writes a token folder of holes with the documents of every part, 18 MB
-for each, and the order of the sequences to a temporary folder: 24 GB for all. Documents are as long and as many as
-in a web corpus; a part holds 0.9 million windows' worth of holes. The trace runs as a command of its own.
+Run as ``python bench/trace.py [num_files]``; it writes token files that are holes, 3.6 billion tokens each, the rows
+and index of 500,000 documents for each to a temporary folder: 15 GB for all. The order file is a hole as well, but for
+random numbers where the traced steps lie (bench/order.py measures the real one). A trace is a command of its own.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from olmo2.data.global_order import load_order
+from olmo2.data.global_order import order_path
 from olmo2.data.loader import Loader
 from olmo2.data.provenance import DocumentSpan, ProvenanceWriter
 from olmo2.data.token_data import TokenDataSettings
@@ -49,10 +49,23 @@ def write_corpus(folder: Path, num_files: int) -> None:
             shutil.copyfile(first.with_suffix(suffix), path.with_suffix(suffix))
 
 
+def write_order_of_holes(path: Path, num_sequences: int) -> None:
+    """Write an order file with random sequences in the first and last steps."""
+    path.parent.mkdir(parents=True)
+    order = np.memmap(path, "<u4", mode="w+", shape=(num_sequences,))
+    for place in (slice(0, 8 * BATCH_SEQUENCES), slice(num_sequences - 2 * BATCH_SEQUENCES, num_sequences)):
+        order[place] = np.random.default_rng(1).integers(num_sequences, size=len(order[place]))
+    order.flush()
+
+
 def report(what: str, started: float) -> None:
-    """Print the seconds since `started` and the peak of this process's memory."""
+    """Print the seconds since `started`, the processor's seconds of all commands so far, and the peak of memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{what:<56} {time.perf_counter() - started:7.2f} s {peak:6.2f} GB peak", flush=True)
+    commands = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = commands.ru_utime + commands.ru_stime
+    print(
+        f"{what:<56} {time.perf_counter() - started:7.2f} s {busy:7.2f} s of commands {peak:6.2f} GB peak", flush=True
+    )
 
 
 def measure(folder: Path, num_files: int) -> None:
@@ -61,16 +74,14 @@ def measure(folder: Path, num_files: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
     started = time.perf_counter()
-    data = {"paths": [f"{folder}/tokens/*.npy"], "dtype": "uint32", "seq_len": SEQ_LEN}
+    data = {"paths": [f"{folder}/tokens/*.npy"], "dtype": "uint32", "seq_len": SEQ_LEN, "repetition_filter": False}
     windows = TokenDataSettings.model_validate(data).open(100_278, 100_257, None)
     report(f"open {num_files:,} files, {len(windows):,} windows", started)
     started = time.perf_counter()
     fingerprint = windows.fingerprint()
     report("fingerprint", started)
     run = folder / "run"
-    started = time.perf_counter()
-    load_order(run / "order", len(windows), SEED, 0, is_saver=True)
-    report("shuffle, write and map the order", started)
+    write_order_of_holes(order_path(run / "order", len(windows), SEED, 0), len(windows))
     loader = Loader(windows, global_batch_sequences=BATCH_SEQUENCES, seed=SEED, order=run / "order")
     started = time.perf_counter()
     loader.batch(1)

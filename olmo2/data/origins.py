@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from olmo2.data.mix import MixedWindows
-from olmo2.data.provenance import DocumentSpan, documents_in, has_provenance
+from olmo2.data.provenance import DocumentSpan, documents_in
 from olmo2.data.token_files import TokenFile
 from olmo2.data.windows import Windows
 
@@ -62,10 +62,9 @@ def documents_of_windows(
         of_file[windows.files[number].path].append(row)
     found: list[list[DocumentSpan] | None] = [None] * len(starts)
     for path, rows in of_file.items():
-        if has_provenance(path):
-            spans = [(start, start + windows.seq_len) for start in starts[rows].tolist()]
-            for row, documents in zip(rows, documents_in(path, spans), strict=True):
-                found[row] = documents
+        documents = documents_in(path, [(start, start + windows.seq_len) for start in starts[rows].tolist()])
+        for row, inside in zip(rows, documents or (), strict=documents is not None):
+            found[row] = inside
     return found
 
 

@@ -80,21 +80,24 @@ def has_index(tokens: Path) -> bool:
     return tokens.with_suffix(INDEX_SUFFIX).is_file()
 
 
-def documents_in(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[list[DocumentSpan]]:
+def documents_in(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[list[DocumentSpan]] | None:
     """Return the documents with tokens in each window (start, end) of the token file, in the order of their tokens.
 
-    The windows are of one length. Raises RunError naming the file if rows or index are damaged.
+    The windows are of one length. None if there are no rows beside the token file. Raises RunError naming the file if
+    rows or index are damaged.
     """
     rows_file = tokens.with_suffix(ROWS_SUFFIX)
     try:
         if has_index(tokens):
             found = indexed_documents(tokens, windows)
+        elif not has_provenance(tokens):
+            return None
         else:
             with gzip.open(rows_file, "rt", encoding="utf-8", newline="") as rows:
                 found = overlapping(rows, windows)
         if not all(found):
             raise ValueError(f"no row is about token {windows[found.index([])][0]:,}")
-    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+    except (OSError, EOFError, IndexError, ValueError, csv.Error, zlib.error) as error:
         raise RunError(
             f"{rows_file} or the {INDEX_SUFFIX} beside it is damaged ({error}); restore both, or delete the index"
         ) from None
@@ -108,13 +111,15 @@ def indexed_documents(tokens: Path, windows: Sequence[tuple[int, int]]) -> list[
     lasts = np.searchsorted(index["token"], [end for _, end in windows], side="left")
     found = []
     with open(tokens.with_suffix(ROWS_SUFFIX), "rb") as file:
-        for window, first, last in zip(windows, firsts.tolist(), lasts.tolist(), strict=True):
+        for (start, end), first, last in zip(windows, firsts.tolist(), lasts.tolist(), strict=True):
             if first < 0:
-                raise ValueError(f"nothing is about token {window[0]:,}")
+                raise ValueError(f"nothing is about token {start:,}")
             begin = int(index["byte"][first])
             file.seek(begin)
             zipped = file.read(int(index["byte"][last]) - begin if last < len(index) else -1)
-            found += overlapping(io.StringIO(gzip.decompress(zipped).decode("utf-8"), newline=""), [window])
+            rows = csv.reader(io.StringIO(gzip.decompress(zipped).decode("utf-8"), newline=""))
+            inside = [row for row in rows if int(row[0]) < end and int(row[1]) > start]
+            found.append([DocumentSpan(int(row[0]), int(row[1]), *row[2:5]) for row in inside])
     return found
 
 

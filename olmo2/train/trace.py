@@ -6,7 +6,7 @@ beside the token files. Nothing is written.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -146,11 +146,11 @@ def order_of_epoch(folder: Path, seed: int, epoch: int, num_sequences: int) -> n
     return load_order(folder / ORDER_FOLDER, num_sequences, seed, epoch, is_saver=False)
 
 
-def say_what_is_slow_or_unknown(files: Iterable[Path]) -> None:
+def say_what_is_slow_or_unknown(files: Sequence[Path]) -> None:
     """Say which token files have no record of their documents, and which no index to it."""
-    files = list(files)
-    unknown = [file for file in files if not has_provenance(file)]
-    slow = [file for file in files if has_provenance(file) and not has_index(file)]
+    without_index = [file for file in files if not has_index(file)]
+    slow = [file for file in without_index if has_provenance(file)]
+    unknown = sorted({*without_index} - {*slow})
     if unknown:
         note(f"no .csv.gz beside {unknown[0]} tells its documents; {len(unknown):,} of {len(files):,} files are so")
     if slow:

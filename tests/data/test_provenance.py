@@ -59,6 +59,7 @@ def test_rows_are_one_csv_for_every_gzip_reader(tmp_path: Path) -> None:
 
 def test_no_provenance(tmp_path: Path) -> None:
     assert not has_provenance(tmp_path / "part-00000.npy")
+    assert documents_in(tmp_path / "part-00000.npy", [(0, 8)]) is None
 
 
 @pytest.mark.parametrize("suffix", [".csv.gz", ".index"])

@@ -76,9 +76,7 @@ def test_trace_of_a_run(corpus: Path, tokenizer: Tokenizer, capsys: pytest.Captu
     tokens = corpus / "tokens/part-00000.npy"
     data = tokens.read_bytes()
     np.ones(len(data) // 2, "<u2").tofile(tokens)
-    with pytest.raises(
-        UsageError, match=r"data of .*run are no longer those that stage1-step6-tokens1M was trained on"
-    ):
+    with pytest.raises(UsageError, match=r"data of .*run are no longer those that stage1-step6-tokens1M"):
         traced(corpus / "run", 1, capsys)
     shutil.rmtree(corpus / "tokens")
     with pytest.raises(UsageError, match=r"data of .*run are not where its recipe\.yaml says: cannot read .*tokens"):
