@@ -33,6 +33,7 @@ def write_corpus(folder: Path, num_files: int) -> None:
     folder.mkdir()
     lengths = np.random.default_rng(0).lognormal(6.4, 1.0, DOCUMENTS_PER_PART) + 1
     ends = np.cumsum((lengths / lengths.sum() * PART_TOKENS).astype(np.int64))
+    ends[-1] = PART_TOKENS
     first = folder / "part-00000.npy"
     writer = ProvenanceWriter(first)
     for number, (start, end) in enumerate(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)):
