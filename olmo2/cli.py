@@ -46,6 +46,7 @@ VERBS: dict[str, Verb] = {
         Verb("data", "tokenize", "documents -> token folder"),
         Verb("train", "pretrain", "stage 1: token files -> checkpoints"),
         Verb("train", "midtrain", "stage 2: checkpoint + token files -> checkpoints"),
+        Verb("train", "trace", "the documents that a step of a run has seen"),
         Verb("checkpoint", "soup", "checkpoints -> their average"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),

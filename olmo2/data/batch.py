@@ -4,7 +4,7 @@ B = sequences, T = positions (seq_len tokens each).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +33,18 @@ class Batch:
         """Cut into micro-batches of that many sequences, the last of what remains; the tensors are views."""
         starts = range(0, len(self.input_ids), micro_batch_sequences)
         return [self._each(itemgetter(slice(start, start + micro_batch_sequences))) for start in starts]
+
+    def cut(self, seq_len: int) -> "Batch":
+        """Cut every sequence into pieces of `seq_len` tokens, which divides T: (B, T) -> (B T / seq_len, seq_len).
+
+        The last position of a piece has no label, as that of every sequence.
+        """
+        if seq_len == self.input_ids.shape[1]:
+            return self
+        pieces = self._each(lambda tensor: tensor.reshape(-1, seq_len))
+        labels = pieces.labels.clone()
+        labels[:, -1] = IGNORED_LABEL
+        return replace(pieces, labels=labels)
 
     def to(self, device: "torch.device | str") -> "Batch":
         """Copy the batch to `device`."""

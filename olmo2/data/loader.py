@@ -4,7 +4,7 @@ What a step reads is a pure function of its number, so a run resumes at any step
 and the global batch is the same for any number of ranks.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from olmo2.base.errors import UsageError
 from olmo2.data.batch import Batch, Sequences
-from olmo2.data.global_order import global_order, order_path, read_order, write_order
+from olmo2.data.global_order import load_order
+from olmo2.data.step_plan import Phase, StepPlan
 
 
 class Loader:
@@ -22,7 +23,8 @@ class Loader:
         self,
         sequences: Sequences,
         *,
-        global_batch_sequences: int,
+        global_batch_sequences: int | None = None,
+        phases: Sequence[Phase] = (),
         seed: int,
         rank: int = 0,
         world_size: int = 1,
@@ -30,39 +32,41 @@ class Loader:
     ) -> None:
         """Prepare the loader; nothing is read or shuffled before the first batch.
 
-        `order` is a folder in which rank 0 saves the order of each epoch, so that a resumed run maps it instead
-        of shuffling again. Raises UsageError if the ranks cannot share a global batch evenly or if the data
+        Every step reads `global_batch_sequences`, or what the `phases` of a schedule say (make_phases).
+        `order` is a folder in which rank 0 saves the order of each epoch, so that other ranks and a resumed run map it
+        instead of shuffling again. Raises UsageError if the ranks cannot share a global batch evenly or if the data
         do not fill one.
         """
-        if global_batch_sequences % world_size:
-            raise UsageError(
-                f"the global batch of {global_batch_sequences} sequences is not a multiple of the {world_size} ranks "
-                "that share it; change run.global_batch_tokens (sequences x seq_len) or the number of ranks"
-            )
-        if len(sequences) < global_batch_sequences:
-            raise UsageError(
-                f"the data hold {len(sequences):,} sequences of {sequences.seq_len} tokens, fewer than one global "
-                f"batch of {global_batch_sequences:,}; lower run.global_batch_tokens or data.seq_len, or add data"
-            )
+        assert (global_batch_sequences is None) == bool(phases)
+        phases = phases or [Phase(0, global_batch_sequences or 0, sequences.seq_len)]
+        for phase in phases:
+            if phase.sequences % world_size:
+                raise UsageError(
+                    f"the global batch of {phase.sequences} sequences is not a multiple of the {world_size} ranks "
+                    "that share it; change run.global_batch_tokens (sequences x seq_len) or the number of ranks"
+                )
         self.sequences = sequences
-        self.global_batch_sequences = global_batch_sequences
+        self.plan = StepPlan(len(sequences), sequences.seq_len, phases)
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.steps_per_epoch = len(sequences) // global_batch_sequences
         self._order_folder = order
         self._order: tuple[int, np.ndarray] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps of one pass over the data with a batch that does not change."""
+        return self.plan.num_steps(epochs=1)
 
     def batch(self, step: int) -> Batch:
         """Read this rank's share of the global batch of optimizer step `step`.
 
         Each epoch shuffles anew; its last sequences that do not fill a global batch are left out.
         """
-        assert step >= 1
-        epoch, batch = divmod(step - 1, self.steps_per_epoch)
-        start = batch * self.global_batch_sequences
-        whole = self._epoch_order(epoch)[start : start + self.global_batch_sequences]
-        return self.sequences.batch(np.asarray(whole[self.rank :: self.world_size], dtype=np.int64))
+        span = self.plan.span(step)
+        whole = self._epoch_order(span.epoch)[span.first : span.first + span.sequences]
+        share = np.asarray(whole[self.rank :: self.world_size], dtype=np.int64)
+        return self.sequences.batch(share).cut(span.seq_len)
 
     def batches(self, first_step: int, last_step: int) -> Generator[Batch, None, None]:
         """Yield the batches of `first_step` to `last_step`.
@@ -77,23 +81,21 @@ class Loader:
                     ahead = thread.submit(self.batch, step + 1)
                 yield batch
 
+    def save_orders(self, first_step: int, last_step: int) -> None:
+        """Compute and save the order of every epoch that these steps read, unless it is there.
+
+        For one rank to call while the others wait: each that computes the order of 4T tokens holds four gigabytes.
+        """
+        if self._order_folder is None:
+            return
+        for epoch in range(self.plan.span(first_step).epoch, self.plan.span(last_step).epoch + 1):
+            load_order(self._order_folder, len(self.sequences), self.seed, epoch, is_saver=True)
+
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        """Return the order of `epoch`, (n,) uint32; that of one epoch is kept in memory."""
+        """Return the order of `epoch`, (n,) uint32; that of one epoch is kept."""
         kept = self._order
         if kept is None or kept[0] != epoch:
             kept = self._order = None  # let the last epoch's go before the next one is made
-            kept = self._order = (epoch, self._load_order(epoch))
+            order = load_order(self._order_folder, len(self.sequences), self.seed, epoch, is_saver=self.rank == 0)
+            kept = self._order = (epoch, order)
         return kept[1]
-
-    def _load_order(self, epoch: int) -> np.ndarray:
-        """Map the saved order of `epoch`, or compute it and, on rank 0, save it."""
-        num_sequences = len(self.sequences)
-        if self._order_folder is None:
-            return global_order(num_sequences, self.seed, epoch)
-        path = order_path(self._order_folder, num_sequences, self.seed, epoch)
-        if path.exists():
-            return read_order(path, num_sequences)
-        order = global_order(num_sequences, self.seed, epoch)
-        if self.rank == 0:
-            write_order(path, order)
-        return order

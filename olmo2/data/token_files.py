@@ -1,14 +1,11 @@
 """Token files: raw arrays of token ids on disk, written one document after the other and memory-mapped to be read.
 
 A token folder holds `part-00000.npy`, ...: little-endian ids without a NumPy header, every document followed by one
-EOS; `part-00000.csv.gz`, ...: a row `start,end,id,source,location` for each document, in tokens of that part, the EOS
-included; and `tokens.json`, which describes them. A document lies within one part.
+EOS; `part-00000.csv.gz`, ...: where each document begins and comes from (olmo2/data/provenance.py); and `tokens.json`,
+which describes them. A document lies within one part.
 """
 
-import csv
 import glob
-import gzip
-import io
 import mmap
 import os
 from collections.abc import Sequence
@@ -24,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder, read_json, write_json
 from olmo2.data.mixes import expand_mixes
+from olmo2.data.provenance import INDEX_SUFFIX, DocumentSpan, ProvenanceWriter
 
 TOKENS_JSON = "tokens.json"
 TOKENS_PER_PART = 2**29
 RAW_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int32", "int64")
 NUMPY_MAGIC = b"\x93NUMPY"
-NOT_TOKENS = (".json", ".jsonl", ".gz", ".zst", ".parquet", ".csv", ".txt", ".md", ".yaml")
+NOT_TOKENS = (".json", ".jsonl", ".gz", ".zst", ".parquet", ".csv", ".txt", ".md", ".yaml", INDEX_SUFFIX)
 
 
 class TokenPart(BaseModel):
@@ -304,9 +302,7 @@ class PartWriter:
         self.num_bytes = 0
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._tokens = open(folder / self.file, "wb")  # noqa: SIM115 (closed by close)
-        self._zipped = gzip.GzipFile(folder / f"part-{number:05d}.csv.gz", "wb", compresslevel=6, mtime=0)
-        self._text = io.TextIOWrapper(self._zipped, encoding="utf-8", errors="backslashreplace", newline="")
-        self._rows = csv.writer(self._text, lineterminator="\n")
+        self._documents = ProvenanceWriter(folder / self.file)
 
     def add(self, ids: np.ndarray, num_bytes: int, provenance: tuple[str, str, str]) -> None:
         """Append the ids of one document, its EOS included, and its boundaries."""
@@ -315,7 +311,7 @@ class PartWriter:
         self.num_documents += 1
         self.num_bytes += num_bytes
         self._tokens.write(ids.astype(self._dtype).tobytes())
-        self._rows.writerow((start, self.num_tokens, *provenance))
+        self._documents.add(DocumentSpan(start, self.num_tokens, *provenance))
 
     def summary(self) -> TokenPart:
         """Return what tokens.json says of the part."""
@@ -324,8 +320,8 @@ class PartWriter:
         )
 
     def close(self) -> None:
-        """Close both files; a second time does nothing."""
+        """Close the files; a second time does nothing."""
         try:
-            self._text.close()
+            self._documents.close()
         finally:
             self._tokens.close()

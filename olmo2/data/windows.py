@@ -108,12 +108,12 @@ class Windows(Sequences):
     def _read(self, files: list[TokenFile], indices: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
         """Read the windows at `indices` of `files`: (B, T) of `dtype`."""
         rows = np.empty((len(indices), self.seq_len), dtype=dtype)
-        numbers, starts = self._locate(indices)
+        numbers, starts = self.locate(indices)
         for row, number, start in zip(rows, numbers.tolist(), starts.tolist(), strict=True):
             row[:] = self._map(files[number])[start : start + self.seq_len]
         return rows
 
-    def _locate(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def locate(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the file number and the first token in that file of each window, both (B,) int64."""
         indices = np.asarray(indices, dtype=np.int64)
         assert ((indices >= 0) & (indices < len(self))).all()
@@ -125,7 +125,7 @@ class Windows(Sequences):
         if input_ids.view(np.uint64).max(initial=0) < self.vocab_size:  # as unsigned, a negative id is a large one
             return
         row, position = np.argwhere(input_ids.view(np.uint64) >= self.vocab_size)[0]
-        numbers, starts = self._locate(indices[row : row + 1])
+        numbers, starts = self.locate(indices[row : row + 1])
         raise UsageError(
             f"{self.files[numbers[0]].path}: token {starts[0] + position:,} has the id {input_ids[row, position]}, "
             f"which is outside the vocabulary of {self.vocab_size:,} ids; use the tokenizer the file was made with, "

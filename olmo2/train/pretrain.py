@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from olmo2.base.config import Settings
-from olmo2.data.token_files import open_label_masks, open_tokens, require_tokenizer
-from olmo2.data.windows import Windows
+from olmo2.data.token_data import TokenDataSettings
 from olmo2.model.init import initial_weights
 from olmo2.model.sizes import ModelConfig, model_config
-from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from olmo2.tokenizer.tokenizer import load_tokenizer
 from olmo2.train.assemble import Start, TrainRecipe
 from olmo2.train.loop import run_stage
 
@@ -36,37 +33,6 @@ class ModelSettings(Settings):
         """Return the shape for a tokenizer of `vocab_size` ids."""
         changes = {name: value for name, value in self if name != "size" and value is not None}
         return model_config(self.size, vocab_size=vocab_size, **changes)
-
-
-class TokenDataSettings(Settings):
-    """Token files to train on."""
-
-    paths: list[str] = Field(min_length=1)
-    """token folders (from `olmo2 tokenize`), raw token files, globs or mixes of them; repeat one to weigh it more"""
-    seq_len: int = Field(ge=2)
-    """tokens of one training sequence"""
-    dtype: str | None = None
-    """of raw token files that carry no description, such as uint32; null = as described"""
-    label_mask_paths: list[str] = []
-    """one raw boolean file for each token file: which tokens are targets; empty = all"""
-    repetition_filter: bool = True
-    """do not learn from sequences that repeat a pattern of up to 13 tokens 32 times or more"""
-    document_mask: bool = False
-    """let tokens see only their own document; OLMo 2 was trained without"""
-
-    def windows(self, tokenizer: Tokenizer) -> Windows:
-        """Open the files as sequences of seq_len tokens."""
-        files = open_tokens(self.paths, self.dtype)
-        require_tokenizer(files, tokenizer.fingerprint)
-        return Windows(
-            files,
-            seq_len=self.seq_len,
-            vocab_size=tokenizer.vocab_size,
-            label_masks=open_label_masks(self.label_mask_paths, files) if self.label_mask_paths else (),
-            repetition_filter=self.repetition_filter,
-            document_mask=self.document_mask,
-            eos_id=tokenizer.eos_id,
-        )
 
 
 class PretrainRecipe(TrainRecipe):

@@ -32,3 +32,18 @@ def test_to_moves_every_tensor(has_documents: bool) -> None:
     assert (moved.document_ids is not None) == has_documents
     if moved.document_ids is not None:
         assert moved.document_ids.device.type == "meta"
+
+
+@pytest.mark.parametrize("has_documents", [False, True])
+def test_cut_equals_windows_of_that_length(has_documents: bool) -> None:
+    numbers = torch.arange(24).reshape(2, 12)
+    labels = torch.cat([numbers[:, 1:], torch.full((2, 1), -100)], dim=1)
+    batch = Batch(numbers, labels, numbers.int() if has_documents else None)
+    pieces = batch.cut(4)
+    assert pieces.input_ids.tolist() == [list(range(start, start + 4)) for start in range(0, 24, 4)]
+    assert pieces.labels.tolist() == [[start + 1, start + 2, start + 3, -100] for start in range(0, 24, 4)]
+    assert labels[0, 3] == 4  # what was cut is as it was
+    assert batch.cut(12) is batch
+    assert (pieces.document_ids is not None) == has_documents
+    if pieces.document_ids is not None:
+        assert torch.equal(pieces.document_ids.long(), pieces.input_ids)

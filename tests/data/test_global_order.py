@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from olmo2.base.errors import UsageError
-from olmo2.data.global_order import global_order, order_path, read_order, write_order
+from olmo2.data.global_order import global_order, load_order, order_path, read_order, write_order
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,14 @@ def test_saved_order_of_the_wrong_size(tmp_path: Path) -> None:
     write_order(path, global_order(999, seed=1, epoch=2))
     with pytest.raises(UsageError, match=f"{path.name}.*delete it"):
         read_order(path, 1000)
+
+
+def test_only_the_saver_writes(tmp_path: Path) -> None:
+    expected = global_order(1000, seed=1, epoch=2)
+    assert np.array_equal(load_order(None, 1000, 1, 2, is_saver=True), expected)
+    assert np.array_equal(load_order(tmp_path, 1000, 1, 2, is_saver=False), expected)
+    assert list(tmp_path.iterdir()) == []
+    saved = load_order(tmp_path, 1000, 1, 2, is_saver=True)
+    assert np.array_equal(saved, expected)
+    assert not saved.flags.owndata  # mapped: in memory once for all processes
+    assert np.array_equal(np.fromfile(order_path(tmp_path, 1000, 1, 2), "<u4"), expected)

@@ -11,6 +11,9 @@ import torch
 from olmo2.base.errors import UsageError
 from olmo2.data.batch import Batch
 from olmo2.data.loader import Loader
+from olmo2.data.step_plan import Phase
+from olmo2.data.token_files import open_tokens
+from olmo2.data.windows import Windows
 
 
 class Numbers:
@@ -126,7 +129,7 @@ def test_error_in_the_thread_is_raised_in_the_loop() -> None:
 
 
 def test_nothing_is_read_or_shuffled_before_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("olmo2.data.loader.global_order", None)
+    monkeypatch.setattr("olmo2.data.global_order.global_order", None)
     loader = make_loader()
     loader.batches(1, 9)
     assert loader.sequences.reads == 0  # type: ignore[attr-defined]
@@ -139,7 +142,7 @@ def test_saved_order_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {path.name for path in folder.iterdir()} == {f"order-seed3-epoch{epoch}-of26.npy" for epoch in (0, 1)}
     assert np.fromfile(folder / "order-seed3-epoch1-of26.npy", "<u4").tolist() == published_order(26, seed=4)
 
-    monkeypatch.setattr("olmo2.data.loader.global_order", None)  # no shuffling from here on
+    monkeypatch.setattr("olmo2.data.global_order.global_order", None)  # no shuffling from here on
     assert [numbers(make_loader(order=folder).batch(step)) for step in range(1, 13)] == expected
     assert numbers(make_loader(order=folder, rank=1, world_size=2).batch(1)) == expected[0][1::2]
 
@@ -150,10 +153,48 @@ def test_only_rank_0_saves_the_order(tmp_path: Path) -> None:
     assert not (tmp_path / "order").exists()
 
 
+def test_one_rank_saves_what_the_others_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps 6 to 13 touch epochs 0, 1 and 2; after they are saved nobody shuffles."""
+    make_loader(order=tmp_path).save_orders(6, 13)
+    assert {path.name for path in tmp_path.iterdir()} == {f"order-seed3-epoch{epoch}-of26.npy" for epoch in range(3)}
+    make_loader().save_orders(6, 13)  # with no folder there is nothing to save
+    monkeypatch.setattr("olmo2.data.global_order.global_order", None)
+    make_loader(order=tmp_path).save_orders(6, 13)
+    for rank in (0, 1):
+        assert (
+            numbers(make_loader(order=tmp_path, rank=rank, world_size=2).batch(13))
+            == (published_order(26, seed=5)[rank:4:2])
+        )
+
+
 def test_other_seed_or_data_do_not_use_a_saved_order(tmp_path: Path) -> None:
     make_loader(order=tmp_path).batch(1)
     assert numbers(make_loader(order=tmp_path, seed=5).batch(1)) == published_order(26, seed=5)[:4]
     assert numbers(make_loader(27, order=tmp_path).batch(1)) == published_order(27, seed=3)[:4]
+
+
+def test_a_schedule_changes_batch_and_length(tmp_path: Path) -> None:
+    """The batch doubles after 32 tokens; from 64 tokens on, pieces of 2 become whole sequences of 4."""
+    np.arange(40 * 4, dtype="<u2").tofile(tmp_path / "a.npy")
+    windows = Windows(open_tokens([str(tmp_path / "a.npy")], "uint16"), seq_len=4, vocab_size=1000)
+    phases = [Phase(0, 4, 2), Phase(32, 8, 2), Phase(64, 8, 4)]
+    order = published_order(40, seed=3)
+    for world_size in (1, 2):
+        loaders = [Loader(windows, phases=phases, seed=3, rank=r, world_size=world_size) for r in range(world_size)]
+        first = 0
+        for step, (batch, seq_len) in enumerate([(4, 2), (4, 2), (8, 2), (8, 4), (8, 4), (8, 4)], start=1):
+            for rank, loader in enumerate(loaders):
+                chosen = order[first : first + batch][rank::world_size]
+                expected = [list(range(4 * number, 4 * number + 4)) for number in chosen]
+                found = loader.batch(step)
+                assert found.input_ids.shape == (batch * 4 // seq_len // world_size, seq_len)
+                assert found.input_ids.flatten().tolist() == [token for tokens in expected for token in tokens]
+            first += batch
+
+
+def test_ranks_share_every_batch_of_a_schedule_evenly() -> None:
+    with pytest.raises(UsageError, match=r"6 sequences is not a multiple of the 4 ranks"):
+        Loader(Numbers(40), phases=[Phase(0, 8, 1), Phase(80, 6, 1)], seed=0, world_size=4)
 
 
 def test_torn_order(tmp_path: Path) -> None:

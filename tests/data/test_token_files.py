@@ -40,6 +40,7 @@ def test_folder_holds_what_its_format_says(tmp_path: Path) -> None:
     write_folder(tmp_path / "tokens")
     assert sorted(path.name for path in (tmp_path / "tokens").iterdir()) == [
         "part-00000.csv.gz",
+        "part-00000.index",
         "part-00000.npy",
         "tokens.json",
     ]
