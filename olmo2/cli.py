@@ -48,6 +48,7 @@ VERBS: dict[str, Verb] = {
         Verb("train", "midtrain", "stage 2: checkpoint + token files -> checkpoints"),
         Verb("checkpoint", "soup", "checkpoints -> their average"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
+        Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
         Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),
