@@ -152,8 +152,8 @@ def draw(
         f'<figure><figcaption><b>{title}</b> <span class="unit">{escape(chart.unit)}</span>{legend(chart)}</figcaption>'
         f'<div class="chart">{left(ticks, y_axis, number)}<div class="plot">'
         f'<svg viewBox="0 0 {SIZE} {SIZE}" preserveAspectRatio="none" role="img" aria-label="{title}">{grid}'
-        f'{uprights(chart, x_axis)}<svg width="{SIZE}" height="{SIZE}">{curves}</svg>{mark_dots(chart, x_axis, y_axis)}'
-        f"</svg>{labels(chart, x_axis, y_axis)}</div>{bottom(x_axis, x_unit)}</div>"
+        f"{uprights(chart, x_axis)}{curves}{mark_dots(chart, x_axis, y_axis)}</svg>"
+        f"{labels(chart, x_axis, y_axis)}</div>{bottom(x_axis, x_unit)}</div>"
         + (f'<p class="note">{escape(chart.note)}</p>' if chart.note else "")
         + "</figure>"
     )
@@ -196,15 +196,15 @@ def inward(at: float) -> list[str]:
 
 
 def curve_path(curve: Curve, x_axis: Axis, y_axis: Axis) -> str:
-    """Return a curve as SVG."""
+    """Return a curve as SVG; what lies outside the chart is cut off."""
     is_there = np.isfinite(curve.y) & ((curve.y > 0) | (not y_axis.is_log))
     if not is_there.any():
         return ""
     x, y = x_axis.place(curve.x[is_there]), y_axis.place(curve.y[is_there])
     corners = points(x, np.clip(y, -SIZE, 2 * SIZE))
-    drawn = f'<path class="curve {curve.style}" d="{path(corners)}"/>'
+    drawn = f'<svg width="{SIZE}" height="{SIZE}"><path class="curve {curve.style}" d="{path(corners)}"/></svg>'
     if curve.has_dots or len(corners) == 1:
-        drawn += f'<path class="dot {curve.style}" d="{dots(corners)}"/>'
+        drawn += f'<path class="dot {curve.style}" d="{dots([spot for spot in corners if 0 <= spot[1] <= SIZE])}"/>'
     return drawn
 
 
@@ -249,13 +249,13 @@ def legend(chart: Chart) -> str:
 
 
 def bottom(x_axis: Axis, x_unit: str) -> str:
-    """Return the labels below a chart; every other one is left out on narrow screens."""
+    """Return the labels below a chart; on narrow screens only every other one where they would touch."""
     ticks = x_axis.ticks(8)
     texts = tick_texts(ticks, None)
-    spans = []
+    spans, is_crowded = [], sum(map(len, texts)) > 22
     for place, (tick, text) in enumerate(zip(ticks, texts, strict=True)):
         at = float(x_axis.place(tick))
-        classes = " ".join([*inward(at), *(["wide"] if place % 2 else [])])
+        classes = " ".join([*inward(at), *(["wide"] if place % 2 and is_crowded else [])])
         spans.append(f'<span class="{classes}" style="left:{at / SIZE:.1%}">{text}</span>')
     return f'<div class="bottom">{"".join(spans)}</div><div class="x-unit">{escape(x_unit)}</div>'
 
@@ -265,7 +265,7 @@ def tick_texts(ticks: Sequence[float], number: Callable[[float], str] | None) ->
     if number is not None:
         return [number(tick) for tick in ticks]
     magnitudes = [abs(tick) for tick in ticks if tick]
-    if not magnitudes or max(magnitudes) < 0.01 or max(magnitudes) >= 100 * min(magnitudes):
+    if not magnitudes or max(magnitudes) < 0.01 or max(magnitudes) >= 20 * min(magnitudes):
         return [f"{tick:.3g}".replace("e-0", "e-").replace("e+0", "e") for tick in ticks]
     digits = next(
         (digits for digits in range(6) if all(math.isclose(tick, round(tick, digits), abs_tol=1e-9) for tick in ticks)),

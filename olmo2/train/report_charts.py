@@ -89,7 +89,7 @@ def heldout_chart(run: RunSummary) -> Chart:
 
 def speed_chart(run: RunSummary) -> Chart:
     """Tokens a second, from 0."""
-    speeds = run.history.column("throughput_tokens_per_second")
+    speeds = run.history.speeds
     curve = Curve("speed", "main", run.history.steps, speeds)
     return with_marks(run, Chart("Speed", "tokens per second", [curve], y_range=from_zero(speeds)), "slow")
 
@@ -101,9 +101,9 @@ def lr_chart(run: RunSummary) -> Chart:
 
 
 def step_curves(run: RunSummary, values: Column) -> list[Curve]:
-    """Return the faint curve of single steps and, of a run that is long enough, the running mean of calm ones."""
+    """Return the curve of single steps and, of a run that is long enough, the running mean of calm ones before it."""
     steps, reach = run.history.steps, smoothing_reach(len(values))
-    curves = [Curve("single steps", "faint", steps, values)]
+    curves = [Curve("single steps", "faint" if reach else "main", steps, values)]
     if reach:
         calm = values.copy()
         for event in run.events_of("loss spike", "gradient spike", "left out"):

@@ -59,7 +59,7 @@ def spikes(history: RunHistory, kind: Kind, name: str, flag_name: str) -> Iterat
                 is_spike[row] = flags[row] > 0
             if is_spike[row]:
                 usual[row] = series.usual()
-    for first, last in rows_in_a_row(is_spike):
+    for first, last in rows_in_a_row(is_spike, history.steps):
         worst = first + int(np.argmax(values[first : last + 1]))
         beside = "" if math.isnan(usual[worst]) else f", usual {usual[worst]:.4g}"
         label = "loss" if kind == "loss spike" else "gradient norm"
@@ -78,7 +78,7 @@ def left_out(history: RunHistory) -> Iterator[Event]:
         (~is_asked_for & ~is_broken, "loss or gradient was an outlier"),
     )
     for is_reason, why in reasons:
-        for first, last in rows_in_a_row(is_left_out & is_reason):
+        for first, last in rows_in_a_row(is_left_out & is_reason, history.steps):
             values = ((name, column[first]) for name, column in (("loss", losses), ("gradient norm", norms)))
             known = ", ".join(f"{name} {value:.4g}" for name, value in values if math.isfinite(value))
             what = f"weights untouched: {why}{f' ({known})' if known else ''}"
@@ -87,7 +87,7 @@ def left_out(history: RunHistory) -> Iterator[Event]:
 
 def dips(history: RunHistory) -> Iterator[Event]:
     """Yield where the run was slower than DIP_RATIO of the rolling median of its speed, and than its usual swings."""
-    speeds, slowest = history.column("throughput_tokens_per_second"), history.column("slowest_step_seconds")
+    speeds, slowest = history.speeds, history.column("slowest_step_seconds")
     is_resumed = history.is_set("is_resumed")
     window = RollingQuartiles(DIP_WINDOW)
     usual, is_dip = np.full(len(speeds), math.nan), np.zeros(len(speeds), dtype=bool)
@@ -131,11 +131,13 @@ def event_of(
     return Event(kind, int(begin), int(steps[last]), int(steps[worst]), float(values[worst]), what)
 
 
-def rows_in_a_row(flags: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the first and last place of every unbroken row of set flags."""
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    for first, behind in edges.reshape(-1, 2).tolist():
-        yield first, behind - 1
+def rows_in_a_row(flags: np.ndarray, steps: Column | None = None) -> Iterator[tuple[int, int]]:
+    """Yield the first and last place of every unbroken row of set flags; with `steps`, of steps without a gap."""
+    places = np.flatnonzero(flags)
+    if len(places):
+        gaps = np.diff(places if steps is None else steps[places]) > 1
+        for group in np.split(places, np.flatnonzero(gaps) + 1):
+            yield int(group[0]), int(group[-1])
 
 
 def duration(seconds: float) -> str:

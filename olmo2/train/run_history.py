@@ -34,6 +34,12 @@ class RunHistory:
         """Return in which rows a flag is set."""
         return np.nan_to_num(self.column(name)) > 0
 
+    @property
+    def speeds(self) -> Column:
+        """Tokens a second; NaN where a row speaks of no trained step."""
+        speeds = self.column("throughput_tokens_per_second")
+        return np.where(speeds > 0, speeds, math.nan)
+
     def setting(self, *path: str) -> Any:
         """Return a setting of the recipe; None if it has none of that name."""
         value: Any = self.recipe
@@ -85,9 +91,9 @@ def number(value: Any) -> float | None:
 
 def step_seconds(history: RunHistory) -> float:
     """Return how long all steps took together; evaluation, saving and pauses are left out."""
-    tokens, speed = history.column("tokens"), history.column("throughput_tokens_per_second")
-    is_known = np.isfinite(tokens) & (np.nan_to_num(speed) > 0)
-    return float(np.sum(np.diff(tokens[is_known], prepend=0.0) / speed[is_known]))
+    tokens, speeds = history.column("tokens"), history.speeds
+    is_known = np.isfinite(tokens) & np.isfinite(speeds)
+    return float(np.sum(np.diff(tokens[is_known], prepend=0.0) / speeds[is_known]))
 
 
 def smoothed(values: Column, reach: int) -> Column:

@@ -120,7 +120,9 @@ def quality(run: RunSummary) -> list[Figure]:
 def speed(run: RunSummary) -> list[Figure]:
     """How fast: medians over the lines of the metrics, and the largest memory."""
     tokens, peak, memory = (
-        run.history.column(name) for name in ("throughput_tokens_per_second", "matmul_peak_ratio", "memory_gigabytes")
+        run.history.speeds,
+        run.history.column("matmul_peak_ratio"),
+        run.history.column("memory_gigabytes"),
     )
     middle, share = median(tokens), median(peak)
     most = f"{finite(memory).max():.1f} GB memory" if len(finite(memory)) else ""

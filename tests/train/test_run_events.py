@@ -53,8 +53,13 @@ def test_steps_left_out_with_their_reasons(tmp_path: Path) -> None:
     assert "was an outlier (loss 2." in found[2].what
 
 
+def test_rows_that_are_neighbours_need_not_be_steps_that_are(tmp_path: Path) -> None:
+    metrics = [row for row in rows(is_skipped={100: True, 110: True}) if row["step"] % 10 == 0]
+    assert places(events(tmp_path, metrics)) == [("left out", 100, 100), ("left out", 110, 110)]
+
+
 def test_dips_of_speed(tmp_path: Path) -> None:
-    slow = {1: 20.0, 5: 100.0, 100: 340.0, 101: 200.0, 150: 360.0, 290: 20.0}
+    slow = {1: 20.0, 5: 100.0, 60: 0.0, 100: 340.0, 101: 200.0, 150: 360.0, 290: 20.0}
     metrics = rows(throughput_tokens_per_second=slow, slowest_step_seconds={101: 12.0}, is_resumed={290: True})
     found = [event for event in events(tmp_path, metrics) if event.kind == "slow"]
     assert places(found) == [("slow", 100, 101)]  # 360 is above 70%; the first step of a process compiles
