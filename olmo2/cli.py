@@ -49,6 +49,7 @@ VERBS: dict[str, Verb] = {
         Verb("train", "trace", "the documents that a step of a run has seen"),
         Verb("checkpoint", "soup", "checkpoints -> their average"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
+        Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
         Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),

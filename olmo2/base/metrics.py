@@ -3,6 +3,7 @@
 import json
 import math
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +63,25 @@ class MetricsLog:
 
 def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
     """Return the rows of a run's metrics; a last line that a kill cut short is left out."""
+    return list(metric_rows(run_folder))
+
+
+def metric_rows(run_folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a run's metrics one by one; UsageError naming the line for one that is damaged."""
     path = run_folder / METRICS_FILE
     if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a whole line ends in a newline
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
-            raise UsageError(f"{path}:{number} is damaged; move the file away to go on without its history")
-        rows.append(row)
-    return rows
+        return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):  # cut short by a kill
+                return
+            try:
+                row = json.loads(line)
+            except (UnicodeDecodeError, json.JSONDecodeError):
+                row = None
+            if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+                raise UsageError(f"{path}:{number} is damaged; move the file away to go on without its history")
+            yield row
 
 
 def open_tensorboard(run_folder: Path) -> Any:

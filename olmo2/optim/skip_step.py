@@ -33,12 +33,13 @@ class StepGuard:
     """Decides whether a step may reach the weights, from its loss and gradient norm.
 
     A value that is not finite is always refused and never remembered, so that it can poison neither weights nor
-    the comparison of later steps. The history belongs to the state of a run.
+    the comparison of later steps. The history belongs to the state of a run, and is kept without settings too: spikes
+    are found by it.
     """
 
     def __init__(self, settings: SkipStepSettings | None) -> None:
         self.settings = settings
-        window = settings.window_steps if settings else 0
+        window = (settings or SkipStepSettings()).window_steps
         self.losses: deque[float] = deque(maxlen=window)
         self.grad_norms: deque[float] = deque(maxlen=window)
 

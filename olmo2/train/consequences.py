@@ -10,6 +10,7 @@ from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.load import read_model_config
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.revision import split_revision
+from olmo2.data.token_data import TokenDataSettings
 from olmo2.data.token_files import open_tokens
 from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
 from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig, model_config
@@ -18,7 +19,7 @@ from olmo2.optim.schedule import learning_rate
 from olmo2.release.published_names import PUBLISHED_MODELS, published_name, size_in_name
 from olmo2.tokenizer.tokenizer import load_tokenizer
 from olmo2.train.assemble import TrainRecipe
-from olmo2.train.pretrain import PretrainRecipe, TokenDataSettings
+from olmo2.train.pretrain import PretrainRecipe
 
 BYTES_OF_WEIGHT = 4  # a run's weights are float32
 BYTES_OF_MOMENTS = {"fp32": 8, "bf16": 4}  # both moments of one weight

@@ -15,6 +15,7 @@ class Throughput:
         self.peak_flops_per_second = peak_flops_per_second
         self.tokens = 0
         self.seconds = 0.0
+        self.slowest_seconds = 0.0
         self.started = 0.0
 
     def start_step(self) -> None:
@@ -23,15 +24,19 @@ class Throughput:
 
     def end_step(self, tokens: int) -> None:
         """Note that the step has ended, and how many tokens went through it."""
-        self.seconds += time.perf_counter() - self.started
+        seconds = time.perf_counter() - self.started
+        self.seconds += seconds
+        self.slowest_seconds = max(self.slowest_seconds, seconds)
         self.tokens += tokens
 
     def measure(self) -> dict[str, float]:
         """Return the figures since the last call, by name with unit."""
         tokens_per_second = self.tokens / max(self.seconds, 1e-9)
-        self.tokens, self.seconds = 0, 0.0
+        slowest_seconds = self.slowest_seconds
+        self.tokens, self.seconds, self.slowest_seconds = 0, 0.0, 0.0
         return {
             "throughput_tokens_per_second": tokens_per_second,
+            "slowest_step_seconds": slowest_seconds,
             "matmul_peak_ratio": tokens_per_second * self.flops_per_token / self.peak_flops_per_second,
             "memory_gigabytes": peak_memory_bytes() / 1e9,
         }

@@ -58,9 +58,9 @@ def test_full_disk(tmp_path: Path) -> None:
     assert log.file.closed
 
 
-@pytest.mark.parametrize("line", ["garbage", "{}", "[1]", "null", '{"step": "x"}'])
-def test_damage_is_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / METRICS_FILE).write_text(line + '\n{"step": 1}\n')
+@pytest.mark.parametrize("line", [b"garbage", b"{}", b"[1]", b"null", b'{"step": "x"}', b"\xff\xfe"])
+def test_damage_is_named(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / METRICS_FILE).write_bytes(line + b'\n{"step": 1}\n')
     with pytest.raises(UsageError, match=r"metrics\.jsonl:1 is damaged"):
         read_metrics(tmp_path)
 

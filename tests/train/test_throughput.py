@@ -10,7 +10,7 @@ from olmo2.train.throughput import Throughput, peak_memory_bytes
 
 
 def test_figures_follow_from_tokens_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([10.0, 12.0, 50.0, 52.0])  # two steps of two seconds with a long evaluation between them
+    clock = iter([10.0, 11.0, 50.0, 53.0])  # steps of one and three seconds with a long evaluation between them
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(clock))
     speed = Throughput(flops_per_token=6, peak_flops_per_second=1200)
     for _ in range(2):
@@ -19,6 +19,7 @@ def test_figures_follow_from_tokens_and_seconds(monkeypatch: pytest.MonkeyPatch)
     figures = speed.measure()
     assert figures["throughput_tokens_per_second"] == pytest.approx(50)
     assert figures["matmul_peak_ratio"] == pytest.approx(0.25)
+    assert figures["slowest_step_seconds"] == pytest.approx(3)
 
 
 def test_each_measurement_starts_again() -> None:
@@ -27,7 +28,8 @@ def test_each_measurement_starts_again() -> None:
     time.sleep(0.01)
     speed.end_step(100)
     assert speed.measure()["throughput_tokens_per_second"] > 0
-    assert speed.measure()["throughput_tokens_per_second"] == 0
+    after = speed.measure()
+    assert (after["throughput_tokens_per_second"], after["slowest_step_seconds"]) == (0, 0)
 
 
 def test_memory_counts_a_large_tensor() -> None:

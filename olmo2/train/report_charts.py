@@ -1,0 +1,142 @@
+"""The charts of a report: loss, gradient norm, held-out text, speed, learning rate, and what else a run wrote."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from olmo2.base.chart import Chart, Curve, Mark, compact, draw
+from olmo2.train.run_events import Event
+from olmo2.train.run_history import Column, finite, last_value, smoothed, smoothing_reach
+from olmo2.train.run_summary import RunSummary
+
+EARLY_SHARE = 0.05  # the first steps fall so steeply that they would flatten all others
+MAX_MARKS = 400
+STYLES = {  # kind of event -> class in the style sheet
+    "loss spike": "spike",
+    "gradient spike": "spike",
+    "left out": "left-out",
+    "slow": "slow",
+    "resumed": "resumed",
+}
+LEGENDS = {"spike": "spike", "left-out": "left out", "slow": "slow", "resumed": "resumed"}
+SHOWN_ELSEWHERE = {
+    "tokens",
+    "loss_nats",
+    "grad_norm",
+    "lr",
+    "throughput_tokens_per_second",
+    "heldout_bits_per_byte",
+    "unix_seconds",
+}
+
+
+def charts(run: RunSummary) -> list[str]:
+    """Return the main charts of a run as HTML; one without its numbers is left out."""
+    drawn = (loss_chart(run), grad_norm_chart(run), heldout_chart(run), speed_chart(run), lr_chart(run))
+    return [over_steps(run, chart) for chart in drawn if any(len(finite(curve.y)) for curve in chart.curves)]
+
+
+def other_charts(run: RunSummary) -> list[str]:
+    """Return a chart of every other column that changes, under its own name."""
+    drawn = []
+    for name, values in sorted(run.history.columns.items()):
+        known = finite(values)
+        is_flag = name.startswith("is_")
+        if name not in SHOWN_ELSEWHERE and not is_flag and len(known) and known.min() < known.max():
+            curve = Curve("", "main", run.history.steps, values, has_dots=len(known) <= 50)
+            drawn.append(over_steps(run, Chart(name, "", [curve])))
+    return drawn
+
+
+def over_steps(run: RunSummary, chart: Chart) -> str:
+    """Return a chart over the run's steps."""
+    steps = run.history.steps
+    tokens_of_a_step = last_value(run.history.column("tokens") / steps)
+    each = f", {compact(tokens_of_a_step)} tokens each" if math.isfinite(tokens_of_a_step) else ""
+    is_large = max(finite(chart.curves[0].y), default=0.0) >= 10_000
+    x_range = float(steps[0]), max(float(steps[-1]), float(steps[0]) + 1)
+    return draw(chart, x_range, f"steps{each}", number=compact if is_large else None)
+
+
+def loss_chart(run: RunSummary) -> Chart:
+    """The loss of single steps and its running mean; the steep beginning may leave the chart at the top."""
+    steps, losses = run.history.steps, run.history.column("loss_nats")
+    chart = Chart("Loss", "nats per token", step_curves(run, losses))
+    late = finite(chart.curves[-1].y[steps > steps[0] + EARLY_SHARE * (steps[-1] - steps[0])])
+    if len(late) > 20:
+        lowest, highest = finite(losses).min(), finite(losses).max()
+        top = late.max() + 0.25 * (late.max() - late.min()) + 0.02 * late.max()
+        if highest > top:
+            note = f"Values above {top:.3g} stand at the upper edge; the highest is {highest:.4g}."
+            chart = replace(chart, y_range=(lowest - 0.08 * (top - lowest), top), note=note)
+    return with_marks(run, chart, "loss spike", "left out")
+
+
+def grad_norm_chart(run: RunSummary) -> Chart:
+    """The gradient norm before clipping, on a logarithmic axis."""
+    limit = run.history.setting("optim", "max_grad_norm")
+    note = f"Before clipping to {limit:g}." if isinstance(limit, int | float) else "Before clipping."
+    curves = step_curves(run, run.history.column("grad_norm"))
+    return with_marks(run, Chart("Gradient norm", "logarithmic", curves, is_log=True, note=note), "gradient spike")
+
+
+def heldout_chart(run: RunSummary) -> Chart:
+    """Bits per byte of held-out text."""
+    bits = run.history.column("heldout_bits_per_byte")
+    return Chart("Held-out text", "bits per byte", [Curve("", "heldout", run.history.steps, bits, has_dots=True)])
+
+
+def speed_chart(run: RunSummary) -> Chart:
+    """Tokens a second, from 0."""
+    speeds = run.history.speeds
+    curve = Curve("speed", "main", run.history.steps, speeds)
+    return with_marks(run, Chart("Speed", "tokens per second", [curve], y_range=from_zero(speeds)), "slow")
+
+
+def lr_chart(run: RunSummary) -> Chart:
+    """The learning rate, from 0."""
+    rates = run.history.column("lr")
+    return Chart("Learning rate", "", [Curve("", "main", run.history.steps, rates)], y_range=from_zero(rates))
+
+
+def step_curves(run: RunSummary, values: Column) -> list[Curve]:
+    """Return the curve of single steps and, of a run that is long enough, the running mean of calm ones before it."""
+    steps, reach = run.history.steps, smoothing_reach(len(values))
+    curves = [Curve("single steps", "faint" if reach else "main", steps, values)]
+    if reach:
+        calm = values.copy()
+        for event in run.events_of("loss spike", "gradient spike", "left out"):
+            first, behind = np.searchsorted(steps, (event.first_step, event.last_step + 1))
+            calm[first:behind] = math.nan
+        curves.append(Curve("running mean without spikes", "main", steps, smoothed(calm, reach)))
+    return curves
+
+
+def from_zero(values: Column) -> tuple[float, float]:
+    """Return a range from 0 to above the largest value."""
+    return 0.0, 1.1 * (max(finite(values), default=0.0) or 1.0)
+
+
+def with_marks(run: RunSummary, chart: Chart, *kinds: str) -> Chart:
+    """Add the events of some kinds as dots with their step as label, and the resumes as lines."""
+    resumes = run.events_of("resumed")[-MAX_MARKS:]
+    events = sorted(run.events_of(*kinds), key=prominence)[:MAX_MARKS]
+    marks = [Mark("resumed", event.at_step, None, text_of(event)) for event in resumes]
+    for event in events:
+        label = f"{event.at_step:,}"
+        marks.append(Mark(STYLES[event.kind], event.at_step, event.value, text_of(event), label))
+    styles = {mark.style for mark in marks}
+    return replace(chart, marks=marks, legend=[entry for entry in LEGENDS.items() if entry[0] in styles])
+
+
+def prominence(event: Event) -> float:
+    """Return a number that is the lower, the more an event stands out among those of its chart."""
+    if not np.isfinite(event.value):
+        return math.inf
+    return event.value if event.kind == "slow" else -event.value
+
+
+def text_of(event: Event) -> str:
+    """Return what stands under the pointer."""
+    return f"step {event.steps}: {event.what}"

@@ -1,0 +1,123 @@
+"""What a run folder tells of its past: the metrics as columns, the recipe, and the figures that follow from them."""
+
+import math
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from olmo2.base.config import read_yaml
+from olmo2.base.errors import UsageError
+from olmo2.base.metrics import METRICS_FILE, metric_rows
+from olmo2.checkpoint.save import RECIPE_FILE
+
+PIECE_ROWS = 10_000
+Column = np.ndarray  # float64, one value for each row; NaN where a row has none
+
+
+@dataclass(frozen=True)
+class RunHistory:
+    """The rows that a run has written, as columns."""
+
+    folder: Path
+    recipe: dict[str, Any]  # empty if the folder holds none
+    steps: Column
+    columns: dict[str, Column]
+
+    def column(self, name: str) -> Column:
+        """Return a column; all NaN if the run has not written it."""
+        return self.columns.get(name, np.full(len(self.steps), math.nan))
+
+    def is_set(self, name: str) -> np.ndarray:
+        """Return in which rows a flag is set."""
+        return np.nan_to_num(self.column(name)) > 0
+
+    @property
+    def speeds(self) -> Column:
+        """Tokens a second; NaN where a row speaks of no trained step."""
+        speeds = self.column("throughput_tokens_per_second")
+        return np.where(speeds > 0, speeds, math.nan)
+
+    def setting(self, *path: str) -> Any:
+        """Return a setting of the recipe; None if it has none of that name."""
+        value: Any = self.recipe
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    @property
+    def total_steps(self) -> int | None:
+        """The length that the recipe asks for, in steps; None if that depends on the data."""
+        steps, tokens, batch = (
+            self.setting("run", name) for name in ("total_steps", "total_tokens", "global_batch_tokens")
+        )
+        if isinstance(steps, int):
+            return steps
+        return -(-tokens // batch) if isinstance(tokens, int) and isinstance(batch, int) and batch > 0 else None
+
+
+def read_history(folder: Path) -> RunHistory:
+    """Read the metrics piece by piece, so that a run of a million steps fits. UsageError if there are none."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no run folder {folder}")
+    rows, pieces = metric_rows(folder), []
+    while piece := list(islice(rows, PIECE_ROWS)):
+        pieces.append(columns_of(piece))
+    if not pieces:
+        raise UsageError(f"{folder} has no {METRICS_FILE} with a whole line in it; give the folder of a training run")
+    columns = {
+        name: np.concatenate([piece.get(name, np.full(len(piece["step"]), math.nan)) for piece in pieces])
+        for name in dict.fromkeys(chain.from_iterable(pieces))
+    }
+    steps = columns.pop("step")
+    if steps[0] < 1 or np.any(np.diff(steps) <= 0):
+        raise UsageError(f"the steps in {folder / METRICS_FILE} do not rise from 1; the file is damaged: restore it")
+    recipe = read_yaml(folder / RECIPE_FILE) if (folder / RECIPE_FILE).is_file() else {}
+    return RunHistory(folder, recipe, steps, columns)
+
+
+def columns_of(rows: list[dict[str, Any]]) -> dict[str, Column]:
+    """Return the numbers of some rows by name; what is no number is NaN."""
+    names = dict.fromkeys(chain.from_iterable(rows))
+    return {name: np.array([number(row.get(name)) for row in rows], dtype=np.float64) for name in names}
+
+
+def number(value: Any) -> float | None:
+    """Return a value of the metrics, or None for what is no number."""
+    return value if isinstance(value, int | float) else None
+
+
+def step_seconds(history: RunHistory) -> float:
+    """Return how long all steps took together; evaluation, saving and pauses are left out."""
+    tokens, speeds = history.column("tokens"), history.speeds
+    is_known = np.isfinite(tokens) & np.isfinite(speeds)
+    return float(np.sum(np.diff(tokens[is_known], prepend=0.0) / speeds[is_known]))
+
+
+def smoothed(values: Column, reach: int) -> Column:
+    """Return the mean of each finite value and its neighbours up to `reach` places away; NaN stays NaN."""
+    result = np.full(len(values), math.nan)
+    known = finite(values)
+    sums = np.concatenate([[0.0], np.cumsum(known)])
+    places = np.arange(len(known))
+    starts, ends = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(known))
+    result[np.isfinite(values)] = (sums[ends] - sums[starts]) / (ends - starts)
+    return result
+
+
+def smoothing_reach(num_rows: int) -> int:
+    """Return over how many neighbours on either side a curve is smoothed: two per cent of the run in all."""
+    return num_rows // 100
+
+
+def finite(values: Column) -> Column:
+    """Return the values that are there and are numbers."""
+    return values[np.isfinite(values)]
+
+
+def last_value(values: Column) -> float:
+    """Return the last finite value; NaN if there is none."""
+    known = finite(values)
+    return float(known[-1]) if len(known) else math.nan

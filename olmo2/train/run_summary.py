@@ -1,0 +1,157 @@
+"""A run in a few figures: how far, how long, how good, how fast, how calm."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from olmo2.base.chart import compact
+from olmo2.checkpoint.keep import damage, is_ephemeral, stage_and_step
+from olmo2.checkpoint.names import parse_checkpoint_name
+from olmo2.checkpoint.save import RECIPE_FILE
+from olmo2.optim.spikes import spike_score
+from olmo2.train.run_events import DIP_RATIO, Event, duration, find_events
+from olmo2.train.run_history import (
+    RunHistory,
+    finite,
+    last_value,
+    read_history,
+    smoothed,
+    smoothing_reach,
+    step_seconds,
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a run, with its name, and what else there is to say of it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointLine:
+    """What is said of a checkpoint."""
+
+    name: str
+    step: int
+    num_bytes: int
+    state: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Everything that a report shows of one run."""
+
+    history: RunHistory
+    events: list[Event]
+    checkpoints: list[CheckpointLine]
+    recipe_text: str
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        return self.history.folder.resolve().name
+
+    def events_of(self, *kinds: str) -> list[Event]:
+        """Return the events of some kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+
+def summarise(folder: Path) -> RunSummary:
+    """Read a run folder. UsageError if it has no metrics, or if they or the recipe are damaged."""
+    history = read_history(folder)
+    recipe_file = folder / RECIPE_FILE
+    text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
+    return RunSummary(history, find_events(history), checkpoint_lines(folder), text)
+
+
+def checkpoint_lines(folder: Path) -> list[CheckpointLine]:
+    """List the checkpoints of a run by step, the damaged ones too."""
+    lines = []
+    for path in folder.iterdir():
+        if path.is_dir() and parse_checkpoint_name(path.name):
+            torn = damage(path)
+            state = f"damaged: {torn}" if torn else "until the next one" if is_ephemeral(path) else "kept"
+            num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            lines.append(CheckpointLine(path.name, stage_and_step(path)[1], num_bytes, state))
+    return sorted(lines, key=lambda line: (line.step, line.name))
+
+
+def figures(run: RunSummary) -> list[Figure]:
+    """Return the headline figures of a run; one without its numbers is left out."""
+    return [figure for figure in (*progress(run), *quality(run), *speed(run), *calm(run)) if figure.value]
+
+
+def progress(run: RunSummary) -> list[Figure]:
+    """How far and how long."""
+    history = run.history
+    last, total = int(history.steps[-1]), history.total_steps
+    tokens, seconds = last_value(history.column("tokens")), step_seconds(history)
+    clock = finite(history.column("unix_seconds"))
+    wall = f"{duration(clock[-1] - clock[0])} with everything" if len(clock) else "evaluation and saving left out"
+    return [
+        Figure("steps", f"{last:,}", "" if total is None else "complete" if last >= total else f"of {total:,}"),
+        Figure("tokens", shown(tokens, compact(tokens))),
+        Figure("time in steps", duration(seconds) if seconds else "", wall),
+    ]
+
+
+def quality(run: RunSummary) -> list[Figure]:
+    """How good."""
+    history = run.history
+    losses = history.column("loss_nats")
+    reach = smoothing_reach(len(losses))
+    loss = last_value(smoothed(losses, reach))
+    bits, heldout = finite(history.column("heldout_bits_per_byte")), last_value(history.column("heldout_loss_nats"))
+    last_bits = last_value(bits)
+    best = f", best {bits.min():.4f}" if len(bits) and bits.min() < last_bits else ""
+    around = f"nats; mean of the last {min(reach + 1, len(losses))} lines" if reach else "nats; last step"
+    return [
+        Figure("loss", shown(loss, f"{loss:.3f}"), around),
+        Figure("held-out bits per byte", shown(last_bits, f"{last_bits:.4f}"), f"{heldout:.3f} nats{best}"),
+    ]
+
+
+def speed(run: RunSummary) -> list[Figure]:
+    """How fast: medians over the lines of the metrics, and the largest memory."""
+    tokens, peak, memory = (
+        run.history.speeds,
+        run.history.column("matmul_peak_ratio"),
+        run.history.column("memory_gigabytes"),
+    )
+    middle, share = median(tokens), median(peak)
+    most = f"{finite(memory).max():.1f} GB memory" if len(finite(memory)) else ""
+    return [
+        Figure("tokens per second", shown(middle, f"{middle:,.0f}"), "median"),
+        Figure("share of matmul peak", shown(share, f"{share:.0%}"), most),
+    ]
+
+
+def calm(run: RunSummary) -> list[Figure]:
+    """How calm."""
+    counts = Counter(event.kind for event in run.events)
+    scores = [spike_score(run.history.column(name)) for name in ("loss_nats", "grad_norm")]
+    num_left_out = sum(event.last_step - event.first_step + 1 for event in run.events_of("left out"))
+    return [
+        Figure("loss spikes", f"{counts['loss spike']:,}", f"spike score {scores[0]:.2%}"),
+        Figure("gradient spikes", f"{counts['gradient spike']:,}", f"spike score {scores[1]:.2%}"),
+        Figure("steps left out", f"{num_left_out:,}"),
+        Figure("dips of speed", f"{counts['slow']:,}", f"below {DIP_RATIO:.0%} of the usual"),
+        Figure("resumed", f"{counts['resumed']:,}", "times"),
+    ]
+
+
+def shown(value: float, text: str) -> str:
+    """Return the text of a value that there is; nothing for NaN."""
+    return text if math.isfinite(value) else ""
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median of the finite values; NaN if there are none."""
+    known = finite(values)
+    return float(np.median(known)) if len(known) else math.nan

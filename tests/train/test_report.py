@@ -1,0 +1,56 @@
+"""The verb writes one page, prints a summary, and ends with one sentence when there is nothing to show."""
+
+from pathlib import Path
+
+import pytest
+
+from olmo2 import cli
+from tests.train.small_runs import rows, write_run
+
+
+def test_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run", rows(loss_nats={200: 9.0}))
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert cli.run(["report", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "step 200  loss spike: loss 9, usual 2.0" in shown and f"{folder / 'report.html'} shows the curves" in shown
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    assert cli.run(["report", str(folder)]) == 0  # a newer page replaces the older one
+
+
+def test_report_of_stages_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(write_run(tmp_path / name, rows(9))) for name in ("stage1", "stage2")]
+    assert cli.run(["report", *folders, f"--output={tmp_path / 'new' / 'both.html'}"]) == 0
+    page = (tmp_path / "new" / "both.html").read_text()
+    assert all(name in page and name in capsys.readouterr().out + page for name in ("stage1", "stage2"))
+
+
+def test_a_run_that_is_under_way(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", rows(9))
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 10, "lo')
+    assert cli.run(["report", str(folder)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nowhere"], "there is no run folder nowhere"),
+        (["."], "has no metrics.jsonl with a whole line in it; give the folder of a training run"),
+        ([".", "--output=metrics.jsonl"], "output: metrics.jsonl is to be a page; give a name that ends in .html"),
+        ([], "the following arguments are required: RUNS"),
+    ],
+)
+def test_nothing_to_show(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["report", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert complaint in shown and shown.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,52 @@
+"""Each chart shows its numbers and marks; what a run has not written has no chart."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from olmo2.train.report_charts import charts, loss_chart, other_charts, speed_chart
+from olmo2.train.run_summary import RunSummary, summarise
+from tests.train.small_runs import rows, write_run
+
+
+def run(tmp_path: Path, metrics: list[dict[str, Any]]) -> RunSummary:
+    return summarise(write_run(tmp_path / "run", metrics))
+
+
+def titles(figures: list[str]) -> list[str]:
+    return [re.findall(r"<b>(.*?)</b>", figure)[0] for figure in figures]
+
+
+def test_charts_of_a_whole_run(tmp_path: Path) -> None:
+    summary = run(tmp_path, rows(heldout_bits_per_byte={300: 0.8}, accuracy={100: 0.1, 300: 0.2}))
+    assert titles(charts(summary)) == ["Loss", "Gradient norm", "Held-out text", "Speed", "Learning rate"]
+    assert titles(other_charts(summary)) == ["accuracy"]  # what never changes is not drawn
+    assert "steps, 1k tokens each" in charts(summary)[0]
+
+
+def test_a_run_without_numbers_has_no_charts(tmp_path: Path) -> None:
+    summary = run(tmp_path, [{"step": 1}, {"step": 2, "loss_nats": None}])
+    assert charts(summary) == other_charts(summary) == []
+
+
+def test_one_row_is_drawn(tmp_path: Path) -> None:
+    assert len(charts(run(tmp_path, rows(1)))) == 4
+
+
+def test_marks_and_the_range_of_the_loss(tmp_path: Path) -> None:
+    slow = dict.fromkeys(range(220, 225), 50.0)
+    summary = run(
+        tmp_path,
+        rows(loss_nats={200: 20.0, 250: 2.4}, throughput_tokens_per_second=slow, is_resumed={150: True}),
+    )
+    chart = loss_chart(summary)
+    assert [(mark.style, mark.x, mark.label) for mark in chart.marks] == [
+        ("resumed", 150, ""),
+        ("spike", 200, "200"),
+        ("spike", 250, "250"),
+    ]
+    assert chart.legend == [("spike", "spike"), ("resumed", "resumed")]
+    assert chart.y_range is not None and 3 < chart.y_range[1] < 5  # the steep beginning and the spike lie above
+    assert chart.note.endswith("the highest is 20.")
+    assert max(chart.curves[1].y[150:]) < 2.1  # spikes do not bend the running mean
+    assert [mark.label for mark in speed_chart(summary).marks if mark.style == "slow"] == ["220"]
