@@ -128,6 +128,7 @@ class Start:
     tokenizer: Tokenizer
     parent: str | None = None  # the checkpoint it came from
     optimizer_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    goes_on: RunState | None = None  # the parent's state, if its steps, data position and schedule are taken up too
 
 
 @dataclass
@@ -151,7 +152,8 @@ class Job:
     @property
     def first_step(self) -> int:
         """The step to take next."""
-        return 1 if self.resumed is None else self.resumed[1].step + 1
+        state = self.start.goes_on if self.resumed is None else self.resumed[1]
+        return 1 if state is None else state.step + 1
 
     @property
     def total_tokens(self) -> int:
@@ -193,6 +195,8 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     )
     total_steps = run.num_steps(loader.steps_per_epoch)
     assert total_steps is not None
+    if begin.goes_on:
+        check_continuation(recipe, begin, sequences, total_steps)
 
     if device.type == "cpu":
         tune_allocator()
@@ -204,8 +208,8 @@ def assemble(recipe: TrainRecipe, start: Callable[[], Start], sequences_of: Call
     optimizer = build_optimizer(model, recipe.optim)
     restore_optimizer(model, optimizer, begin.optimizer_tensors)
     guard = StepGuard(recipe.optim.skip_step)
-    if resumed:
-        guard.restore(resumed[1].history)
+    if last := resumed[1] if resumed else begin.goes_on:
+        guard.restore(last.history)
     evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len)
     return Job(recipe, begin, optimizer, loader, guard, evaluate, total_steps, resumed)
 
@@ -223,18 +227,37 @@ def num_sequences(recipe: TrainRecipe, seq_len: int, context: int) -> int:
     return batch_tokens // seq_len
 
 
+def check_continuation(recipe: TrainRecipe, begin: Start, sequences: Sequences, total_steps: int) -> None:
+    """Raise UsageError unless the parent's counters mean the same in this run and leave steps to take."""
+    state, run = begin.goes_on, recipe.run
+    assert state is not None
+    if state.tokens != state.step * run.global_batch_tokens:
+        raise UsageError(
+            f"{begin.parent} saw {state.tokens:,} tokens in {state.step:,} steps, so a run that goes on from it needs "
+            f"run.global_batch_tokens {state.tokens // state.step}, not {run.global_batch_tokens}; set it, or count "
+            "from zero with --reset_trainer_state"
+        )
+    if state.step >= total_steps:
+        raise UsageError(
+            f"{begin.parent} is at step {state.step:,} and the run ends at step {total_steps:,}, so nothing is left to "
+            "do; lengthen the run, or count from zero with --reset_trainer_state"
+        )
+    if state.data != sequences.fingerprint():
+        print(f"the data are not those of {begin.parent}: step {state.step + 1:,} reads what is its share of the new")
+
+
 def run_to_resume(recipe: TrainRecipe) -> Path | None:
     """Return the checkpoint to go on from; None for a new run or one that was stopped before its first save."""
     folder = Path(recipe.run.folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"run.folder: {folder} is a file; choose another name")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names):
+    if is_vacant(folder):
         return None
     if not recipe.resume:
         raise UsageError(
             f"run.folder: {folder} already holds a run; add --resume to go on with it, or choose another folder"
         )
+    names = {path.name for path in folder.iterdir()}
     if RECIPE_FILE not in names:
         raise UsageError(f"run.folder: {folder} holds other files and no run; choose another folder")
     compare_recipes(folder / RECIPE_FILE, recipe)
@@ -246,6 +269,12 @@ def run_to_resume(recipe: TrainRecipe) -> Path | None:
             "complete; restore it, or start anew in another run.folder"
         )
     return checkpoint
+
+
+def is_vacant(folder: Path) -> bool:
+    """Tell whether a run may begin in a folder: nothing is there but what a killed process leaves behind."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names)
 
 
 def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:

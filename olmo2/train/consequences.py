@@ -9,6 +9,7 @@ from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig
 from olmo2.optim.schedule import learning_rate
 from olmo2.tokenizer.tokenizer import load_tokenizer
 from olmo2.train.assemble import TrainRecipe
+from olmo2.train.finetune import FinetuneRecipe
 from olmo2.train.midtrain import MidtrainRecipe
 from olmo2.train.pretrain import PretrainRecipe
 from olmo2.train.sft import SftRecipe
@@ -46,6 +47,6 @@ def shape_of(recipe: TrainRecipe) -> ModelConfig | None:
     if isinstance(recipe, PretrainRecipe):
         is_known = Path(recipe.tokenizer).exists()
         return recipe.model.config(load_tokenizer(recipe.tokenizer).vocab_size if is_known else DOLMA2_VOCABULARY)
-    assert isinstance(recipe, MidtrainRecipe | SftRecipe)
+    assert isinstance(recipe, FinetuneRecipe | MidtrainRecipe | SftRecipe)
     folder = Path(recipe.load_path).expanduser()
     return read_model_config(find_model_folder(folder)) if folder.is_dir() else None
