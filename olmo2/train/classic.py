@@ -16,7 +16,8 @@ from olmo2.base.config import RecipeLoader, elements, read_yaml, recipe_text
 from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.load import CONFIG_FILE, describe_differences, read_model_config
 from olmo2.train.assemble import is_vacant
-from olmo2.train.classic_config import ClassicConfig, shape, translate
+from olmo2.train.classic_config import shape, translate
+from olmo2.train.classic_keys import ClassicConfig
 from olmo2.train.finetune import FinetuneRecipe, finetune
 from olmo2.train.pretrain import PretrainRecipe, pretrain
 
@@ -65,9 +66,10 @@ def put(values: dict[str, Any], override: str) -> None:
         values[last] = elements(name, text)
         return
     try:
-        values[last] = yaml.load(text, Loader=RecipeLoader) if equals else True  # noqa: S506 (a SafeLoader)
+        value = yaml.load(text, Loader=RecipeLoader) if equals else True  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError:
-        values[last] = text
+        value = text
+    values[last] = text if isinstance(value, dict) and not text.startswith("{") else value
 
 
 def require_shape(old: ClassicConfig, recipe: PretrainRecipe | FinetuneRecipe) -> None:

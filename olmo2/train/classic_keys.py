@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from olmo2.base.config import Count, nearest
 from olmo2.base.errors import UsageError
@@ -185,7 +185,8 @@ class ClassicConfig:
     def typed(self, key: str, value: Any) -> Any:
         """Return the value in the type of its key."""
         try:
-            return TypeAdapter(TRANSLATED[key][0]).validate_python(value)
+            kind = TypeAdapter(TRANSLATED[key][0], config=ConfigDict(coerce_numbers_to_str=True))
+            return kind.validate_python(value)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise UsageError(f"{self.source}: {key}: {what[0].lower() + what[1:]}, not {value!r}") from None
