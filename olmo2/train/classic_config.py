@@ -112,19 +112,30 @@ def data_settings(old: ClassicConfig) -> dict[str, Any]:
 
 
 def stage_length(old: ClassicConfig, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where the run ends: run.epochs or run.total_steps."""
+    """Return where the run ends: run.epochs or run.total_steps.
+
+    The old trainer stops at stop_at, else ten steps beyond max_duration, and in any case where the epoch ends in which
+    max_duration lies. Source: allenai/OLMo olmo/train.py, max_epochs and fit.
+    """
     kind, amount = duration(old)
     if kind == "epochs" and old["stop_at"] is None:
         return {"epochs": amount}
-    if kind == "epochs":
+    try:
         num_sequences = sum(file.num_tokens // data["seq_len"] for file in open_tokens(data["paths"], data["dtype"]))
-        return {"total_steps": min(old["stop_at"], amount * (num_sequences // old["global_train_batch_size"]))}
-    steps = amount if kind == "steps" else -(-amount // tokens_per_step(old))
-    if old["stop_at"] is None:
-        old.notes.append(
-            f"the run ends at step {steps + EXTRA_STEPS}, {EXTRA_STEPS} beyond max_duration, without stop_at"
-        )
-    return {"total_steps": steps + EXTRA_STEPS if old["stop_at"] is None else old["stop_at"]}
+    except UsageError:
+        if kind == "epochs":
+            raise
+        num_sequences = 0  # the run itself will say what is wrong with its data; a dry run needs none
+    per_epoch = num_sequences // old["global_train_batch_size"]
+    steps = amount * per_epoch if kind == "epochs" else amount
+    if kind == "tokens":
+        steps = -(-amount // tokens_per_step(old))
+    end = steps + EXTRA_STEPS if old["stop_at"] is None else old["stop_at"]
+    if per_epoch:
+        end = min(end, -(-steps // per_epoch) * per_epoch)
+    if old["stop_at"] is None and end > steps:
+        old.notes.append(f"the run ends at step {end}, {end - steps} beyond max_duration, without stop_at")
+    return {"total_steps": end}
 
 
 def duration(old: ClassicConfig) -> tuple[str, int]:

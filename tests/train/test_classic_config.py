@@ -158,6 +158,13 @@ def test_epochs_that_stop_early(tmp_path: Path) -> None:
     assert translated(tmp_path, changes | {"stop_at": 50})[0].run.total_steps == 6
 
 
+@pytest.mark.parametrize(("max_duration", "steps"), [(2, 2), (3, 4), (f"{3 * 256}T", 4), (4, 4), (5, 6)])
+def test_a_run_ends_with_the_epoch_of_its_last_step(tmp_path: Path, max_duration: object, steps: int) -> None:
+    """allenai/OLMo olmo/train.py: max_epochs is max_steps / batches_per_epoch, rounded up; here two batches each."""
+    np.zeros(64 * 9, "<u2").tofile(tmp_path / "input_ids.npy")
+    assert translated(tmp_path, {"max_duration": max_duration})[0].run.total_steps == steps
+
+
 def test_named_datasets_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     changes = {"data.paths": None, "data.datasets": {"wiki": ["w"], "books": ["b1", "b2"]}}
     assert translated(tmp_path, changes)[0].data.paths == ["b1", "b2", "w"]
