@@ -4,7 +4,7 @@ import importlib
 import keyword
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -44,10 +44,12 @@ VERBS: dict[str, Verb] = {
         Verb("", "show", "print a resolved recipe and what follows from it; runs nothing"),
         Verb("data", "train-tokenizer", "documents -> tokenizer folder"),
         Verb("data", "tokenize", "documents -> token folder"),
+        Verb("data", "tokenize-chats", "conversations -> input_ids.npy and label_mask.npy"),
         Verb("train", "pretrain", "stage 1: token files -> checkpoints"),
         Verb("train", "midtrain", "stage 2: checkpoint + token files -> checkpoints"),
         Verb("train", "trace", "the documents that a step of a run has seen"),
         Verb("checkpoint", "soup", "checkpoints -> their average"),
+        Verb("train", "finetune", "checkpoint + token files, with or without label masks -> checkpoints"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
@@ -80,14 +82,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one verb and return its exit status; what a user can cause is one sentence on standard error."""
-    try:
+    """Run one verb and return its exit status."""
+
+    def work() -> None:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             print(usage())
         elif arguments[0] == "--version":
             print(__version__)
         else:
             run_verb(arguments[0], arguments[1:])
+
+    return status_of(work)
+
+
+def status_of(work: Callable[[], None]) -> int:
+    """Do the work of a command and return its exit status; what a user can cause is one sentence on standard error."""
+    try:
+        work()
         sys.stdout.flush()
     except UsageError as error:
         return complain(error, 2)

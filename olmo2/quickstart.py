@@ -31,10 +31,10 @@ from olmo2.eval.stage_scores import score_stage
 from olmo2.parallel.compile import CompileChoice
 from olmo2.release.export import ExportRecipe, export
 from olmo2.release.verify import VerifyRecipe, verify
-from olmo2.train.assemble import TrainRecipe
 from olmo2.train.loss_plot import draw_losses
 from olmo2.train.midtrain import MidtrainRecipe, midtrain
 from olmo2.train.pretrain import PretrainRecipe, pretrain
+from olmo2.train.recipe import TrainRecipe
 from olmo2.train.sft import SftRecipe, sft
 
 SHIPPED_FOLDER = "runs/quickstart"  # the folder that the recipes name

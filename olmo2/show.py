@@ -30,8 +30,8 @@ def show(arguments: Sequence[str], modules: dict[str, tuple[str, str]]) -> None:
     recipe = parse_recipe(getattr(importlib.import_module(module), recipe_class), arguments, verb)
     print(recipe_text(recipe))
 
-    from olmo2.train.assemble import TrainRecipe  # torch is not needed to show other recipes
     from olmo2.train.consequences import consequences
+    from olmo2.train.recipe import TrainRecipe  # torch is not needed to show other recipes
 
     if isinstance(recipe, TrainRecipe):
         table = Table("what follows", "", box=None, pad_edge=False)

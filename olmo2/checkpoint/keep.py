@@ -18,6 +18,7 @@ from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
 
 CONTENTS_FILE = "checkpoint.json"
+RECIPE_FILE = "recipe.yaml"  # of a run, and of each of its checkpoints
 TRAINER_FOLDER = "trainer"
 PARTIAL_PATTERN = re.compile(rf"{re.escape(PARTIAL_PREFIX)}\d+-(.+)")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from olmo2.base.files import PARTIAL_PREFIX, disk_errors, publish_folder, require_vacant, sync_file
 from olmo2.checkpoint.folder import write_descriptions
-from olmo2.checkpoint.keep import TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
+from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
 from olmo2.checkpoint.load import OPTIMIZER
 from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensors import WEIGHTS, plan_files, write_index, write_tensors
@@ -23,8 +23,6 @@ from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import whole
 from olmo2.tokenizer.tokenizer import Tokenizer
-
-RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,14 @@ def read_conversations(paths: Sequence[str], tokenizer: Tokenizer, *, seq_len: i
     )
 
 
-def read_messages(paths: Sequence[str]) -> Iterator[tuple[str, list[Mapping[str, str]]]]:
-    """Yield (file:line, messages) for every row of `paths`, in that order."""
+def read_messages(paths: Sequence[str], setting: str = "data.paths") -> Iterator[tuple[str, list[Mapping[str, str]]]]:
+    """Yield (file:line, messages) for every row of `paths`, in that order; `setting` is named in errors."""
     for path in paths:
-        found = find_files(path, setting="data.paths")
+        found = find_files(path, setting=setting)
         if Path(path).expanduser().is_dir():
             found = [(file, source) for file, source in found if split_name(file)[1] in (*ROW_SUFFIXES, ".parquet")]
             if not found:
-                raise UsageError(f"data.paths: the folder {path} holds no JSON lines and no Parquet file")
+                raise UsageError(f"{setting}: the folder {path} holds no JSON lines and no Parquet file")
         for file, _ in found:
             _, suffix, compression = split_name(file)
             rows = read_parquet(file, "messages") if suffix == ".parquet" else read_json_lines(file, compression)

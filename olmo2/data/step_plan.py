@@ -50,6 +50,7 @@ class Phase:
 class StepSpan:
     """What one step reads."""
 
+    step: int
     epoch: int
     """from 0"""
     first: int
@@ -146,7 +147,7 @@ class StepPlan:
             epochs, batch = divmod(done - steps_left_in_epoch, self.num_sequences // phase.sequences)
             epoch, first = start.epoch + 1 + epochs, batch * phase.sequences
         tokens = phase.sequences * self.seq_len
-        return StepSpan(epoch, first, phase.sequences, phase.seq_len, start.tokens + done * tokens, tokens)
+        return StepSpan(step, epoch, first, phase.sequences, phase.seq_len, start.tokens + done * tokens, tokens)
 
     def tokens_after(self, step: int) -> int:
         """Return the tokens that steps 1 to `step` read; 0 for step 0."""

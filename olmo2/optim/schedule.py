@@ -1,4 +1,4 @@
-"""Tokens seen -> learning rate: linear warm-up from zero, then cosine or linear decay, all counted in tokens."""
+"""Tokens seen -> learning rate: linear warm-up, then cosine or linear decay, all counted in tokens."""
 
 import math
 from typing import Literal
@@ -15,6 +15,10 @@ class ScheduleSettings(Settings):
     """tokens over which the rate rises linearly from 0 to the peak"""
     warmup_ratio: float = Field(default=0, ge=0, lt=1)
     """the same as a share of the stage's length; set one of the two"""
+    initial_lr_ratio: float = Field(default=0, ge=0, lt=1)
+    """rate from which the warm-up rises, as a share of the peak"""
+    rewarm_at_tokens: Count | None = Field(default=None, ge=1)
+    """tokens at which the rate falls to 0 and rises, over one more warm-up, to where the schedule is by then"""
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     """shape of the way down after the warm-up"""
     horizon_tokens: Count | None = Field(default=None, ge=1)
@@ -42,13 +46,23 @@ class LinearSchedule(ScheduleSettings):
 def learning_rate(settings: ScheduleSettings, peak_lr: float, tokens: int, total_tokens: int) -> float:
     """Return the rate of the step that brings the stage to `tokens` tokens seen, of `total_tokens` in the stage.
 
-    Beyond the horizon the rate stays at its final value. Source: allenai/OLMo olmo/optim.py, CosWithWarmup and
-    LinearWithWarmup, with units of tokens.
+    Beyond the horizon the rate stays at its final value. Source: allenai/OLMo olmo/optim.py, CosWithWarmup,
+    LinearWithWarmup and BoltOnWarmupScheduler, with units of tokens.
     """
+    warmup = settings.warmup_tokens or settings.warmup_ratio * total_tokens
+    again = settings.rewarm_at_tokens
+    if again is not None and again <= tokens < again + warmup:
+        return scheduled_rate(settings, peak_lr, again + warmup, total_tokens) * (tokens - again) / warmup
+    return scheduled_rate(settings, peak_lr, tokens, total_tokens)
+
+
+def scheduled_rate(settings: ScheduleSettings, peak_lr: float, tokens: float, total_tokens: int) -> float:
+    """Return the rate at `tokens` as if no second warm-up were set."""
     warmup = settings.warmup_tokens or settings.warmup_ratio * total_tokens
     horizon = settings.horizon_tokens or total_tokens
     if tokens < warmup:
-        return peak_lr * tokens / warmup
+        initial_lr = peak_lr * settings.initial_lr_ratio
+        return initial_lr + (peak_lr - initial_lr) * tokens / warmup
     if settings.decay == "constant":
         return peak_lr
     final_lr = peak_lr * settings.final_lr_ratio

@@ -3,126 +3,36 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from olmo2.base.config import Count, Recipe, Settings, read_yaml
-from olmo2.base.errors import RunError, UsageError
-from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
-from olmo2.base.metrics import TrackSettings
+from olmo2.base.errors import UsageError
 from olmo2.checkpoint.folder import open_model
-from olmo2.checkpoint.keep import KeepSettings, damage, latest_checkpoint
 from olmo2.checkpoint.load import load_trainer_state
-from olmo2.checkpoint.names import checkpoint_name, parse_checkpoint_name
+from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
-from olmo2.checkpoint.save import RECIPE_FILE
 from olmo2.data.batch import Sequences
+from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
+from olmo2.data.step_plan import Phase, make_phases
 from olmo2.data.token_files import open_tokens, require_tokenizer
 from olmo2.data.windows import Windows
 from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
-from olmo2.optim.adamw import STATE_DTYPES, OptimSettings, build_optimizer, restore_optimizer
-from olmo2.optim.schedule import ScheduleSettings
+from olmo2.optim.adamw import STATE_DTYPES, build_optimizer, restore_optimizer
 from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.allocator import tune_allocator
-from olmo2.parallel.compile import CompileChoice
 from olmo2.parallel.device import choose_compute_dtype
-from olmo2.parallel.mesh import ParallelSettings
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, own_part
 from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.recipe import TrainRecipe
+from olmo2.train.resume import check_continuation, run_to_resume
 
 Evaluate = Callable[[Transformer], dict[str, float]]
-ORDER_FOLDER = "order"
-# What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
-# same is told by their fingerprint: files may move.
-FIXED_SETTINGS = ("verb", "model", "run.stage", "run.seed", "run.global_batch_tokens", "data.seq_len")
-
-
-class LossSettings(Settings):
-    """The loss of a stage."""
-
-    z_loss_weight: float = Field(default=1e-4, ge=0)
-    """weight of logsumexp² beside the cross-entropy (published files of 1B to 13B say 1e-5; 1e-4 is what ran)"""
-
-
-class HeldOutSettings(Settings):
-    """Text that is never trained on, to watch the loss on it."""
-
-    paths: list[str] = Field(min_length=1)
-    """token folders or files"""
-    max_tokens: Count = Field(default=65_536, ge=1)
-    """tokens to look at in each evaluation, spread evenly over the files"""
-    dtype: str | None = None
-    """of raw token files that carry no description, such as uint32; null = as described"""
-
-
-class RunSettings(Settings):
-    """Length, batch and folder of a run."""
-
-    folder: str
-    """where the run keeps its recipe, metrics and checkpoints"""
-    stage: str = Field(pattern=r"^[a-z0-9]+(-[a-z]+[0-9]+)?$")
-    """first part of the checkpoints' names, such as stage1 or stage2-ingredient1"""
-    total_tokens: Count | None = Field(default=None, ge=1)
-    """length of the stage in tokens, padding included; set this, total_steps or epochs"""
-    total_steps: int | None = Field(default=None, ge=1)
-    """length of the stage in optimizer steps"""
-    epochs: float | None = Field(default=None, gt=0)
-    """length of the stage in passes over the data"""
-    global_batch_tokens: Count = Field(ge=1)
-    """tokens of one optimizer step, over all devices"""
-    micro_batch_sequences: int = Field(default=8, ge=1)
-    """sequences that go through the model at a time; changes memory and speed, not the result"""
-    seed: int = Field(default=6198, ge=0, lt=2**63)
-    """of initial weights and data order"""
-    device: str = "auto"
-    """auto, cuda, mps, xpu or cpu"""
-    dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    """of activations and matrix products; weights and optimizer stay float32"""
-    compile: CompileChoice = "auto"
-    """torch.compile for the blocks: true, false, or auto = where a C++ compiler is at hand"""
-    evaluate_every_steps: int | None = Field(default=None, ge=1)
-    """how often to measure held-out loss; null = only at the end"""
-    log_every_steps: int = Field(default=10, ge=1)
-    """how often to write metrics"""
-
-    @model_validator(mode="after")
-    def has_one_length(self) -> "RunSettings":
-        """Refuse a run without a length, or with two."""
-        if sum(length is not None for length in (self.total_tokens, self.total_steps, self.epochs)) != 1:
-            raise ValueError("set exactly one of total_tokens, total_steps and epochs")
-        return self
-
-    def num_steps(self, steps_per_epoch: int | None) -> int | None:
-        """Return the optimizer steps of the stage; None if they depend on data that have not been counted."""
-        if self.total_steps is not None:
-            return self.total_steps
-        if self.total_tokens is not None:
-            return -(-self.total_tokens // self.global_batch_tokens)
-        assert self.epochs is not None
-        return None if steps_per_epoch is None else max(1, round(self.epochs * steps_per_epoch))
-
-
-class TrainRecipe(Recipe):
-    """What every training stage has in common."""
-
-    run: RunSettings
-    optim: OptimSettings
-    schedule: ScheduleSettings = ScheduleSettings()
-    loss: LossSettings = LossSettings()
-    parallel: ParallelSettings = ParallelSettings()
-    keep: KeepSettings = KeepSettings()
-    heldout: HeldOutSettings | None = None
-    track: TrackSettings = TrackSettings()
-    resume: bool = False
-    """go on from the newest complete checkpoint of run.folder"""
 
 
 @dataclass
@@ -134,6 +44,7 @@ class Start:
     weights: Iterable[tuple[str, Tensor]]
     parent: str | None = None  # the checkpoint it came from
     optimizer_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    goes_on: RunState | None = None  # the state whose steps, data position and schedule are taken up too
 
 
 @dataclass
@@ -150,7 +61,8 @@ class Job:
     guard: StepGuard
     evaluate: Evaluate
     total_steps: int
-    resumed: tuple[Path, RunState] | None  # the checkpoint that the run goes on from
+    resumed: Path | None  # the run's own checkpoint that it goes on from
+    state: RunState | None  # of the run itself, or of a parent whose steps are taken up
 
     @property
     def folder(self) -> Path:
@@ -160,18 +72,17 @@ class Job:
     @property
     def first_step(self) -> int:
         """The step to take next."""
-        return 1 if self.resumed is None else self.resumed[1].step + 1
+        return 1 if self.state is None else self.state.step + 1
 
     @property
     def total_tokens(self) -> int:
         """Length of the stage in tokens, padding included."""
-        return self.total_steps * self.recipe.run.global_batch_tokens
+        return self.loader.plan.tokens_after(self.total_steps)
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of a step is saved."""
-        run = self.recipe.run
-        tokens = step * run.global_batch_tokens
-        return self.folder / checkpoint_name(run.stage, step, tokens, total_tokens=self.total_tokens)
+        tokens = self.loader.plan.tokens_after(step)
+        return self.folder / checkpoint_name(self.recipe.run.stage, step, tokens, total_tokens=self.total_tokens)
 
 
 def assemble(
@@ -184,37 +95,31 @@ def assemble(
     """
     run = recipe.run
     checkpoint = run_to_resume(recipe)
-    resumed = None
-    if checkpoint is None:
-        begin = start()
-    else:
-        config, tokenizer, weights = open_model(checkpoint)
-        tensors, state = load_trainer_state(checkpoint)
-        resumed = checkpoint, state
-        begin = Start(config, tokenizer, weights.items(), state.parent, tensors)
+    begin = start() if checkpoint is None else start_of(checkpoint)
+    state = begin.goes_on
     sequences = sequences_of(begin.tokenizer)
-    if resumed and resumed[1].data != sequences.fingerprint():
+    if checkpoint and state and state.data != sequences.fingerprint():
         raise UsageError(f"the training data are not those that {checkpoint} was trained on; start a new run.folder")
     loader = Loader(
         sequences,
-        global_batch_sequences=num_sequences(recipe, sequences.seq_len, begin.config.max_position_embeddings),
+        phases=phases_of(recipe, sequences.seq_len, begin.config.max_position_embeddings, ranks),
         seed=run.seed,
         rank=ranks.batch_rank,
         world_size=ranks.grid.batch_ranks,
         order=Path(run.folder) / ORDER_FOLDER,
     )
-    total_steps = run.num_steps(loader.steps_per_epoch)
-    assert total_steps is not None
+    total_steps = loader.plan.num_steps(total_tokens=run.total_tokens, total_steps=run.total_steps, epochs=run.epochs)
+    if state and not checkpoint:
+        check_continuation(begin.parent, state, recipe, loader, total_steps)
 
-    ranks.positions.require_divisible(sequences.seq_len)
     model, about_compilation = build_model(recipe, begin, ranks)
-    if about_compilation and (resumed is None or resumed[1].step < total_steps):
+    if about_compilation and (state is None or state.step < total_steps):
         print(about_compilation)
     optimizer = build_optimizer(model, recipe.optim)
     restore_optimizer(model, optimizer, begin.optimizer_tensors, own_part, STATE_DTYPES[recipe.optim.state_dtype])
     guard = StepGuard(recipe.optim.skip_step)
-    if resumed:
-        guard.restore(resumed[1].history)
+    if state:
+        guard.restore(state.history)
     evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len, ranks)
     ranks.wait_for_all()  # all have looked at the run folder before anyone changes it
     return Job(
@@ -228,8 +133,16 @@ def assemble(
         guard,
         evaluate,
         total_steps,
-        resumed,
+        checkpoint,
+        state,
     )
+
+
+def start_of(checkpoint: Path) -> Start:
+    """Return the start of a run that goes on from one of its own checkpoints."""
+    config, tokenizer, weights = open_model(checkpoint)
+    tensors, state = load_trainer_state(checkpoint)
+    return Start(config, tokenizer, weights.items(), state.parent, tensors, goes_on=state)
 
 
 def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transformer, str | None]:
@@ -249,66 +162,22 @@ def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transf
     return model, about_compilation
 
 
-def num_sequences(recipe: TrainRecipe, seq_len: int, context: int) -> int:
-    """Return the sequences of a global batch; UsageError if they are no whole number, or longer than the context."""
+def phases_of(recipe: TrainRecipe, seq_len: int, context: int, ranks: Ranks) -> list[Phase]:
+    """Return how batch and length change over the stage; UsageError if a length does not fit model or ranks."""
     if seq_len > context:
         raise UsageError(
             f"data.seq_len {seq_len} is longer than the {context} tokens of the model's max_position_embeddings; "
             "lower it, or raise model.max_position_embeddings when training from random weights"
         )
-    batch_tokens = recipe.run.global_batch_tokens
-    if batch_tokens % seq_len:
-        raise UsageError(f"run.global_batch_tokens {batch_tokens} must be a multiple of seq_len {seq_len}")
-    return batch_tokens // seq_len
-
-
-def run_to_resume(recipe: TrainRecipe) -> Path | None:
-    """Return the checkpoint to go on from; None for a new run or one that was stopped before its first save."""
-    folder = Path(recipe.run.folder)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"run.folder: {folder} is a file; choose another name")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names):
-        return None
-    if not recipe.resume:
-        raise UsageError(
-            f"run.folder: {folder} already holds a run; add --resume to go on with it, or choose another folder"
-        )
-    if RECIPE_FILE not in names:
-        raise UsageError(f"run.folder: {folder} holds other files and no run; choose another folder")
-    compare_recipes(folder / RECIPE_FILE, recipe)
-    checkpoint = latest_checkpoint(folder, recipe.run.stage)
-    saved = sorted(name for name in names if parse_checkpoint_name(name))
-    if checkpoint is None and saved:
-        raise RunError(
-            f"{folder / saved[-1]} is torn ({damage(folder / saved[-1])}) and no other checkpoint of the run is "
-            "complete; restore it, or start anew in another run.folder"
-        )
-    return checkpoint
-
-
-def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:
-    """Say which settings differ from those the run was started with; UsageError for one that must stay."""
-    before, after = flat(read_yaml(stored)), flat(recipe.model_dump(mode="json"))
-    changes = {
-        name: f"{name} was {before.get(name)}, is {after.get(name)}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and name != "resume"
-    }
-    for fixed in FIXED_SETTINGS:
-        for name, change in changes.items():
-            if name == fixed or name.startswith(f"{fixed}."):
-                raise UsageError(f"{change}: {stored.parent} cannot go on with it; set it back or use a new run.folder")
-    for change in changes.values():
-        print(f"changed since the run began: {change}")
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return result
+    phases = make_phases(
+        seq_len=seq_len,
+        global_batch_tokens=recipe.run.global_batch_tokens,
+        batch_schedule=recipe.run.batch_schedule,
+        seq_len_schedule=getattr(getattr(recipe, "data", None), "seq_len_schedule", ()),
+    )
+    for phase in phases:
+        ranks.positions.require_divisible(phase.seq_len)
+    return phases
 
 
 def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int, ranks: Ranks) -> Evaluate:

@@ -10,6 +10,7 @@ from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.load import read_model_config
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.revision import split_revision
+from olmo2.data.step_plan import StepPlan, make_phases
 from olmo2.data.token_data import TokenDataSettings
 from olmo2.data.token_files import open_tokens
 from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
@@ -18,12 +19,13 @@ from olmo2.optim.adamw import OptimSettings
 from olmo2.optim.schedule import learning_rate
 from olmo2.release.published_names import PUBLISHED_MODELS, published_name, size_in_name
 from olmo2.tokenizer.tokenizer import load_tokenizer
-from olmo2.train.assemble import TrainRecipe
 from olmo2.train.pretrain import PretrainRecipe
+from olmo2.train.recipe import TrainRecipe
 
 BYTES_OF_WEIGHT = 4  # a run's weights are float32
 BYTES_OF_MOMENTS = {"fp32": 8, "bf16": 4}  # both moments of one weight
 BYTES_PER_GB = 10**9
+ENDLESS = 2**62  # sequences
 
 
 def consequences(recipe: TrainRecipe) -> dict[str, str]:
@@ -33,19 +35,30 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     facts = about_shape if config is None else about_shape | parameters(config)
     num_windows, about_data = count_windows(data)
     facts |= about_data
-    batch, seq_len = recipe.run.global_batch_tokens, int(data.seq_len)
-    steps_per_epoch = None if num_windows is None else num_windows // max(1, batch // seq_len)
-    steps = recipe.run.num_steps(steps_per_epoch)
-    if steps is None:
-        return facts | {"tokens": f"as many as the data hold, {recipe.run.epochs:g} times"}
-    total = steps * batch
+    run, seq_len = recipe.run, int(data.seq_len)
+    if num_windows is None and run.epochs is not None:
+        return facts | {"tokens": f"as many as the data hold, {run.epochs:g} times"}
+    plan = step_plan(recipe, num_windows, seq_len)
+    steps = plan.num_steps(total_tokens=run.total_tokens, total_steps=run.total_steps, epochs=run.epochs)
+    total = plan.tokens_after(steps)
     facts |= {"tokens": f"{total:,}", "steps": f"{steps:,}"}
     if num_windows:
         facts["epochs"] = f"{total / (num_windows * seq_len):.4g}"
-    facts |= rates(recipe, steps)
+    facts |= rates(recipe, plan, steps)
     if config is not None:
         facts |= operations(config, total, seq_len)
-    return facts | checkpoints(recipe, steps, config)
+    return facts | checkpoints(recipe, steps, total, config)
+
+
+def step_plan(recipe: TrainRecipe, num_windows: int | None, seq_len: int) -> StepPlan:
+    """Return what each step reads; where the data are not at hand, as if they had no end."""
+    phases = make_phases(
+        seq_len=seq_len,
+        global_batch_tokens=recipe.run.global_batch_tokens,
+        batch_schedule=recipe.run.batch_schedule,
+        seq_len_schedule=getattr(getattr(recipe, "data", None), "seq_len_schedule", ()),
+    )
+    return StepPlan(num_windows or ENDLESS, seq_len, phases)
 
 
 def parameters(config: ModelConfig) -> dict[str, str]:
@@ -58,20 +71,20 @@ def parameters(config: ModelConfig) -> dict[str, str]:
     }
 
 
-def rates(recipe: TrainRecipe, steps: int) -> dict[str, str]:
+def rates(recipe: TrainRecipe, plan: StepPlan, steps: int) -> dict[str, str]:
     """Return the learning rates of the steps that matter, and where the decay ends if that is before the run does."""
-    schedule, batch = recipe.schedule, recipe.run.global_batch_tokens
-    total = steps * batch
+    schedule, total = recipe.schedule, plan.tokens_after(steps)
 
     def rate(step: int) -> str:
-        return f"{learning_rate(schedule, recipe.optim.peak_lr, step * batch, total):.6g}"
+        return f"{learning_rate(schedule, recipe.optim.peak_lr, plan.tokens_after(step), total):.6g}"
 
     facts = {"learning rate, first step": rate(1)}
-    warmup_steps = math.ceil((schedule.warmup_tokens or schedule.warmup_ratio * total) / batch)
+    warmup_tokens = schedule.warmup_tokens or math.ceil(schedule.warmup_ratio * total)
+    warmup_steps = plan.num_steps(total_tokens=warmup_tokens) if warmup_tokens else 0
     if warmup_steps:
         facts["learning rate, end of warm-up"] = f"{rate(warmup_steps)} (step {warmup_steps:,})"
     facts["learning rate, last step"] = rate(steps)
-    last_decay_step = math.ceil((schedule.horizon_tokens or total) / batch)
+    last_decay_step = plan.num_steps(total_tokens=schedule.horizon_tokens or total)
     if schedule.decay != "constant" and last_decay_step < steps:
         rest = steps - last_decay_step
         facts["learning rate, end of decay"] = (
@@ -104,9 +117,9 @@ def operations(config: ModelConfig, total_tokens: int, seq_len: int) -> dict[str
     }
 
 
-def checkpoints(recipe: TrainRecipe, steps: int, config: ModelConfig | None) -> dict[str, str]:
+def checkpoints(recipe: TrainRecipe, steps: int, total: int, config: ModelConfig | None) -> dict[str, str]:
     """Return the name of the last checkpoint, and how many stay and how large they are together."""
-    total, every = steps * recipe.run.global_batch_tokens, recipe.keep.save_every_steps
+    every = recipe.keep.save_every_steps
     facts = {"last checkpoint": checkpoint_name(recipe.run.stage, steps, total, total_tokens=total)}
     if published := published_revision(recipe, steps):
         facts["published as"] = published

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,18 +10,19 @@ from typing import Any
 from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
-from olmo2.checkpoint.keep import complete_checkpoints, latest_checkpoint
-from olmo2.checkpoint.save import RECIPE_FILE
+from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
 from olmo2.data.batch import Batch, Sequences
 from olmo2.loss.language_model import LossSums, language_model_loss
 from olmo2.model.transformer import Transformer
 from olmo2.optim.schedule import learning_rate
+from olmo2.optim.skip_ranges import StepRanges
 from olmo2.parallel.launch import join_ranks
 from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Job, Start, TrainRecipe, assemble
+from olmo2.train.assemble import Job, Start, assemble
+from olmo2.train.recipe import TrainRecipe
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
-from olmo2.train.step import LossOf, train_step
+from olmo2.train.step import LEFT_OUT, LossOf, train_step
 
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
 
@@ -45,15 +46,16 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     """
     loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
     if job.resumed is not None and job.first_step > job.total_steps:
-        print(f"{job.folder} is complete: {job.resumed[1].step} steps")
-        return job.resumed[0]
-    if not job.ranks.is_main:
-        return run_steps(job, loss_of)
-    with exclusive_folder(job.folder):
-        newest = latest_checkpoint(job.folder, job.recipe.run.stage)
-        if newest != (job.resumed[0] if job.resumed else None):
-            raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
-        write_recipe(job.recipe, job.folder / RECIPE_FILE)
+        print(f"{job.folder} is complete: {job.first_step - 1} steps")
+        return job.resumed
+    with exclusive_folder(job.folder) if job.ranks.is_main else nullcontext():
+        if job.ranks.is_main:
+            if latest_checkpoint(job.folder, job.recipe.run.stage) != job.resumed:
+                raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
+            write_recipe(job.recipe, job.folder / RECIPE_FILE)
+            if job.ranks.world_size > 1:
+                job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
+        job.ranks.wait_for_all()
         return run_steps(job, loss_of)
 
 
@@ -61,44 +63,46 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
     """Do the work of `train` in a folder that is the job's alone."""
     run, recipe, model, ranks = job.recipe.run, job.recipe, job.model, job.ranks
     batches = job.loader.batches(job.first_step, job.total_steps)
+    to_skip = StepRanges(run.skip_steps)
     num_broken = 0
     with closing(RunLog(job)) as log, closing(batches), closing(Saver(job)) as saver, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
-            log.start_step()
-            tokens = step * run.global_batch_tokens
+            batch, span = next(batches), job.loader.plan.span(step)
+            tokens = span.tokens_before + span.tokens
             lr = learning_rate(recipe.schedule, recipe.optim.peak_lr, tokens, job.total_tokens)
-            metrics = train_step(
-                model,
-                job.optimizer,
-                next(batches),
-                loss_of,
-                lr=lr,
-                max_grad_norm=recipe.optim.max_grad_norm,
-                micro_batch_sequences=run.micro_batch_sequences,
-                guard=job.guard,
-                ranks=ranks,
-            )
-            log.end_step(step, metrics)
-            num_broken = 0 if metrics.is_finite else num_broken + 1
+            metrics = LEFT_OUT
+            if step not in to_skip:
+                with log.measured(span):
+                    metrics = train_step(
+                        model,
+                        job.optimizer,
+                        batch,
+                        loss_of,
+                        lr=lr,
+                        max_grad_norm=recipe.optim.max_grad_norm,
+                        micro_batch_sequences=run.micro_batch_sequences * job.loader.sequences.seq_len // span.seq_len,
+                        guard=job.guard,
+                        ranks=ranks,
+                    )
+                num_broken = 0 if metrics.is_finite else num_broken + 1
+            is_noteworthy = log.note(step, metrics)
             num_stopping, num_written = ranks.sum(bool(stop), saver.is_written)
             is_last, is_stopped = step == job.total_steps, num_stopping > 0
             if num_broken == MAX_BROKEN_STEPS or (is_last and num_broken > 1):
                 saver.finish()
                 raise RunError(diverged(job, step, num_broken))
             saver.after_step(is_finite=metrics.is_finite, is_written=num_written == ranks.world_size)
-            if is_last or ((is_stopped or recipe.keep.is_due(step)) and metrics.is_finite):
+            if is_last or ((is_stopped or recipe.keep.is_due(step)) and num_broken == 0):
                 saver.save(step, is_ephemeral=not (is_last or recipe.keep.is_permanent(step)))
             if is_last or is_stopped:
                 saver.finish()
 
             is_to_evaluate = is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0)
-            values = job.evaluate(model) if is_to_evaluate else {}
-            if values or step % run.log_every_steps == 0 or is_last or step == job.first_step or metrics.is_skipped:
-                log.write(step, metrics, {"tokens": tokens, "lr": lr} | values)
+            held_out = job.evaluate(model) if is_to_evaluate else {}
+            if is_noteworthy or is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step:
+                log.write(step, metrics, tokens=tokens, lr=lr, held_out=held_out)
             if is_stopped and not is_last:
-                saved = (
-                    f"{saver.newest} is saved" if metrics.is_finite else "its loss is not finite and it is not saved"
-                )
+                saved = f"{saver.newest} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
                 raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
         return saver.last()
 

@@ -11,8 +11,9 @@ from olmo2.checkpoint.keep import TRAINER_FOLDER
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.data.token_data import TokenDataSettings
 from olmo2.optim.schedule import LinearSchedule
-from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
+from olmo2.train.recipe import TrainRecipe
 
 
 class MidtrainRecipe(TrainRecipe):

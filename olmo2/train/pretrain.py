@@ -7,8 +7,9 @@ from olmo2.data.token_data import TokenDataSettings
 from olmo2.model.init import initial_weights
 from olmo2.model.sizes import ModelConfig, model_config
 from olmo2.tokenizer.tokenizer import load_tokenizer
-from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
+from olmo2.train.recipe import TrainRecipe
 
 
 class ModelSettings(Settings):

@@ -11,7 +11,7 @@ import numpy as np
 from olmo2.base.config import read_yaml
 from olmo2.base.errors import UsageError
 from olmo2.base.metrics import METRICS_FILE, metric_rows
-from olmo2.checkpoint.save import RECIPE_FILE
+from olmo2.checkpoint.keep import RECIPE_FILE
 
 PIECE_ROWS = 10_000
 Column = np.ndarray  # float64, one value for each row; NaN where a row has none

@@ -1,67 +1,97 @@
 """What a run tells while it goes: its metrics file and trackers, and the lines and the bar that a person sees."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from olmo2.base.metrics import MetricsLog
+from olmo2.data.step_plan import StepSpan
 from olmo2.model.flops import train_flops_per_token
+from olmo2.optim.spikes import SpikeDetector
 from olmo2.parallel.device import matmul_peak_flops
 from olmo2.train.assemble import Job
 from olmo2.train.progress import TrainProgress
 from olmo2.train.step import StepMetrics
+from olmo2.train.step_profiler import StepProfiler
 from olmo2.train.throughput import Throughput
 
 
 class RunLog:
-    """Measures every step; on rank 0 it also writes and shows the numbers."""
+    """Measures every step and looks for spikes; on rank 0 it also writes and shows the numbers."""
 
     def __init__(self, job: Job) -> None:
-        recipe, model, ranks = job.recipe, job.model, job.ranks
-        self.recipe, self.is_main = recipe, ranks.is_main
+        run, model, ranks = job.recipe.run, job.model, job.ranks
+        self.stage, self.config, self.is_main = run.stage, model.config, ranks.is_main
+        self.first_step, self.is_resumed = job.first_step, job.resumed is not None
         dtype = model.model.compute_dtype or model.lm_head.weight.dtype
-        self.speed = Throughput(
-            train_flops_per_token(model.config, job.loader.sequences.seq_len),
-            matmul_peak_flops(ranks.device, dtype) * ranks.world_size,
-        )
+        self.speed = Throughput(matmul_peak_flops(ranks.device, dtype) * ranks.world_size)
+        self.spikes = SpikeDetector()
+        self.found: dict[str, bool] = {}  # which values of the last step are spikes
+        self.was_left_out = False
+        if job.state is not None:
+            self.spikes.restore(job.state.history)
         if self.is_main:
-            self.metrics = MetricsLog(
-                job.folder, recipe.track, last_step=job.first_step - 1, recipe=recipe.model_dump(mode="json")
-            )
-            self.progress = TrainProgress(recipe.run.stage, job.first_step, job.total_steps)
+            recipe = job.recipe.model_dump(mode="json")
+            self.metrics = MetricsLog(job.folder, job.recipe.track, last_step=job.first_step - 1, recipe=recipe)
+            self.progress = TrainProgress(run.stage, job.first_step, job.total_steps)
+        self.profiler = StepProfiler(run.profile if self.is_main else None, job.folder, say=self.say)
 
-    def start_step(self) -> None:
-        """Note that a step begins."""
-        self.speed.start_step()
+    @contextmanager
+    def measured(self, span: StepSpan) -> Iterator[None]:
+        """Wrap the work of a step."""
+        with self.profiler.step(span.step):
+            self.speed.start_step()
+            yield
+            self.speed.end_step(span.tokens, span.tokens * train_flops_per_token(self.config, span.seq_len))
 
-    def end_step(self, step: int, metrics: StepMetrics) -> None:
-        """Note that a step has ended, and say so if it was left out."""
-        self.speed.end_step(self.recipe.run.global_batch_tokens)
+    def note(self, step: int, metrics: StepMetrics) -> bool:
+        """Take note of a step that has ended; say and return whether it is out of the ordinary."""
+        self.found = {} if metrics.is_left_out else self.spikes.find(metrics.loss_nats, metrics.grad_norm)
+        if metrics.is_left_out:
+            if not self.was_left_out:
+                self.say(f"from step {step} on nothing is learned, as run.skip_steps asks")
+        elif metrics.is_skipped or any(self.found.values()):
+            what = "left out" if metrics.is_skipped else "is a spike"
+            self.say(f"step {step} {what}: loss {metrics.loss_nats:.3f}, grad norm {metrics.grad_norm:.2f}")
+        self.was_left_out = metrics.is_left_out
         if self.is_main:
-            if metrics.is_skipped:
-                self.progress.say(
-                    f"step {step} left out: loss {metrics.loss_nats:.3f}, grad norm {metrics.grad_norm:.2f}"
-                )
             self.progress.advance(step)
+        return metrics.is_skipped or any(self.found.values())
 
-    def write(self, step: int, metrics: StepMetrics, more: dict[str, float]) -> None:
-        """Write and show the numbers of a step: its own, the speed since the last ones, and `more`."""
+    def write(self, step: int, metrics: StepMetrics, *, tokens: int, lr: float, held_out: dict[str, float]) -> None:
+        """Write and show the numbers of a step, the speed since the last ones, and the held-out losses."""
         values = {
-            "tokens": more.pop("tokens"),
+            "tokens": tokens,
             "loss_nats": metrics.loss_nats,
             "grad_norm": metrics.grad_norm,
-            "lr": more.pop("lr"),
+            "lr": lr,
             "target_tokens": metrics.target_tokens,
             "is_skipped": metrics.is_skipped,
-        } | self.speed.measure()
+            "is_skip_requested": metrics.is_left_out,
+            "is_resumed": self.is_resumed and step == self.first_step,
+            "unix_seconds": time.time(),
+        }
+        if not metrics.is_left_out:
+            values |= self.found | self.speed.measure()
         if not self.is_main:
             return
-        self.progress.update(step, values)
-        if "heldout_loss_nats" in more:
-            self.progress.say(
-                f"{self.recipe.run.stage}  step {step}: held-out loss {more['heldout_loss_nats']:.3f} nats, "
-                f"{more['heldout_bits_per_byte']:.3f} bits per byte"
+        if not metrics.is_left_out:
+            self.progress.update(step, values)
+        if held_out:
+            self.say(
+                f"{self.stage}  step {step}: held-out loss {held_out['heldout_loss_nats']:.3f} nats, "
+                f"{held_out['heldout_bits_per_byte']:.3f} bits per byte"
             )
-        self.metrics.write(step, values | more)
+        self.metrics.write(step, values | held_out)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self.is_main:
+            self.progress.say(line)
 
     def close(self) -> None:
-        """Finish the file, the trackers and the bar."""
+        """Finish the file, the trackers, the trace and the bar."""
+        self.profiler.close()
         if self.is_main:
             self.progress.close()
             self.metrics.close()

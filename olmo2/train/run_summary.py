@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from olmo2.base.chart import compact
-from olmo2.checkpoint.keep import damage, is_ephemeral, stage_and_step
+from olmo2.checkpoint.keep import RECIPE_FILE, damage, is_ephemeral, stage_and_step
 from olmo2.checkpoint.names import parse_checkpoint_name
-from olmo2.checkpoint.save import RECIPE_FILE
 from olmo2.optim.spikes import spike_score
 from olmo2.train.run_events import DIP_RATIO, Event, duration, find_events
 from olmo2.train.run_history import (

@@ -20,7 +20,7 @@ class Saver:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.writer = CheckpointWriter(job.ranks, background=job.recipe.keep.background)
-        self.newest: Path | None = job.resumed[0] if job.resumed else None
+        self.newest: Path | None = job.resumed
         self.unproven: Path | None = None
 
     @property
@@ -37,7 +37,7 @@ class Saver:
             parent=job.parent,
             data=job.loader.sequences.fingerprint(),
             step=step,
-            tokens=step * job.recipe.run.global_batch_tokens,
+            tokens=job.loader.plan.tokens_after(step),
             history=job.guard.history(),
             ephemeral=is_ephemeral,
         )

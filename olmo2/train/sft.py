@@ -9,8 +9,9 @@ from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.data.conversations import Conversations, read_conversations
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Start, TrainRecipe
+from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
+from olmo2.train.recipe import TrainRecipe
 
 
 class ConversationDataSettings(Settings):

@@ -25,11 +25,15 @@ class StepMetrics:
     grad_norm: float  # before clipping
     target_tokens: int
     is_skipped: bool
+    is_left_out: bool = False  # not even computed, because the recipe says so
 
     @property
     def is_finite(self) -> bool:
         """Whether loss and gradient are numbers."""
         return math.isfinite(self.loss_nats) and math.isfinite(self.grad_norm)
+
+
+LEFT_OUT = StepMetrics(math.nan, math.nan, 0, is_skipped=True, is_left_out=True)
 
 
 def train_step(

@@ -17,7 +17,7 @@ from pydantic_settings import CliPositionalArg
 from olmo2.base.config import Recipe, read_yaml
 from olmo2.base.errors import UsageError
 from olmo2.base.files import read_json
-from olmo2.checkpoint.keep import TRAINER_FOLDER
+from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
 from olmo2.data.global_order import ORDER_FOLDER, load_order, order_path
@@ -32,7 +32,6 @@ from olmo2.data.windows import Windows
 if TYPE_CHECKING:  # most traces need none, and are to be there at once
     from olmo2.tokenizer.tokenizer import Tokenizer
 
-RECIPE_FILE = "recipe.yaml"
 ANY_VOCABULARY = 2**32  # no token is compared with it
 
 

@@ -58,3 +58,20 @@ def test_warmup_as_a_share() -> None:
 def test_two_warmups_are_refused() -> None:
     with pytest.raises(ValidationError, match="warmup_tokens or warmup_ratio"):
         ScheduleSettings(warmup_tokens=5, warmup_ratio=0.1)
+
+
+def test_the_warmup_may_start_above_zero() -> None:
+    """A tenth of the peak is where the old trainer started unless told otherwise (Scheduler._linear_warmup)."""
+    settings = ScheduleSettings(warmup_tokens=100, initial_lr_ratio=0.1, decay="constant")
+    assert [learning_rate(settings, 2.0, tokens, 1000) for tokens in (0, 50, 100)] == pytest.approx([0.2, 1.1, 2.0])
+
+
+def test_a_second_warmup_meets_the_schedule() -> None:
+    """allenai/OLMo olmo/optim.py, BoltOnWarmupScheduler: from 0 to the rate at the end of the second warm-up."""
+    once = ScheduleSettings(warmup_tokens=100, decay="linear", final_lr_ratio=0)
+    again = ScheduleSettings(warmup_tokens=100, decay="linear", final_lr_ratio=0, rewarm_at_tokens=500)
+    meeting = learning_rate(once, 1.0, 600, 1000)
+    rates = [learning_rate(again, 1.0, tokens, 1000) for tokens in (500, 525, 575, 599)]
+    assert rates == pytest.approx([0, 0.25 * meeting, 0.75 * meeting, 0.99 * meeting])
+    for tokens in (50, 499, 600, 601, 999):
+        assert learning_rate(again, 1.0, tokens, 1000) == learning_rate(once, 1.0, tokens, 1000)

@@ -26,9 +26,20 @@ TINY_MODEL = {
 }
 
 
+@pytest.fixture(autouse=True)
+def hasty_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure the machine's peak hastily: every run does, and only its logged utilisation depends on it."""
+    monkeypatch.setattr("olmo2.parallel.device.PEAK_SECONDS", 0.01)
+
+
 @pytest.fixture
 def corpus(tmp_path: Path, tokenizer: Tokenizer) -> Path:
     """A folder with tokenizer/, tokens/, tokens-heldout/ and conversations.jsonl."""
+    return write_corpus(tmp_path, tokenizer)
+
+
+def write_corpus(tmp_path: Path, tokenizer: Tokenizer) -> Path:
+    """Fill a folder as `corpus` describes."""
     lines = [json.dumps({"text": " ".join(text.format(number) for text in SENTENCES)}) for number in range(300)]
     (tmp_path / "text.jsonl").write_text("\n".join(lines))
     (tmp_path / "tokenizer").mkdir()
@@ -90,3 +101,47 @@ def new_model(recipe: PretrainRecipe) -> Start:
     tokenizer = load_tokenizer(recipe.tokenizer)
     config = recipe.model.config(tokenizer.vocab_size)
     return Start(config, tokenizer, initial_weights(config, recipe.run.seed))
+
+
+def classic_values(tmp_path: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return an old config of a tiny model, with `changes` by dotted key."""
+    values: dict[str, Any] = {
+        "run_name": "tiny",
+        "save_folder": str(tmp_path / "tuned"),
+        "load_path": str(tmp_path / "parent"),
+        "model": {
+            "d_model": 32,
+            "n_heads": 4,
+            "n_kv_heads": 2,
+            "n_layers": 2,
+            "mlp_hidden_size": 128,  # gate and up projection together
+            "max_sequence_length": 64,
+            "vocab_size": 380,
+            "embedding_size": 384,
+            "weight_tying": False,
+            "rope": True,
+            "rope_theta": 500_000,
+            "attention_dropout": 0.0,
+            "residual_dropout": 0.0,
+            "embedding_dropout": 0.0,
+            "include_bias": False,
+            "layer_norm_type": "rms",
+            "layer_norm_eps": 1e-6,
+            "attention_layer_norm": True,
+            "norm_after": True,
+        },
+        "optimizer": {"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1, "decay_norm_and_bias": True},
+        "scheduler": {"name": "linear_with_warmup", "t_warmup": 0, "alpha_f": 0},
+        "data": {"paths": [str(tmp_path / "input_ids.npy")]},
+        "max_duration": 10,
+        "global_train_batch_size": 4,
+        "precision": "fp32",
+        "max_grad_norm": 1.0,
+    }
+    for key, value in (changes or {}).items():
+        *groups, last = key.split(".")
+        part = values
+        for group in groups:
+            part = part.setdefault(group, {})
+        part[last] = value
+    return values

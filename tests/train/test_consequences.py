@@ -8,10 +8,10 @@ import pytest
 
 from olmo2.base.config import SHIPPED_RECIPES, make_recipe, read_yaml
 from olmo2.optim.schedule import learning_rate
-from olmo2.train.assemble import TrainRecipe
 from olmo2.train.consequences import consequences
 from olmo2.train.midtrain import MidtrainRecipe
 from olmo2.train.pretrain import PretrainRecipe, pretrain
+from olmo2.train.recipe import TrainRecipe
 from olmo2.train.sft import SftRecipe
 from tests.train.conftest import pretrain_recipe, pretrain_values
 from tests.train.test_midtrain import midtrain_recipe
@@ -34,8 +34,9 @@ def shipped(name: str) -> TrainRecipe:
 
 def rate_at(recipe: TrainRecipe, step: int) -> float:
     """The learning rate of a step of a recipe."""
-    batch, steps = recipe.run.global_batch_tokens, recipe.run.num_steps(None)
-    assert steps is not None
+    run, batch = recipe.run, recipe.run.global_batch_tokens
+    assert run.total_steps or run.total_tokens
+    steps = run.total_steps or -(-(run.total_tokens or 0) // batch)
     return learning_rate(recipe.schedule, recipe.optim.peak_lr, step * batch, steps * batch)
 
 

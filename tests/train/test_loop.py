@@ -219,3 +219,49 @@ def test_weights_are_saved_before_they_are_evaluated(corpus: Path, monkeypatch: 
     with pytest.raises(RunError, match="no memory left"):
         loop.train(job)
     assert (corpus / "run" / "stage1-step6-tokens1M" / "model.safetensors").is_file()
+
+
+def test_steps_to_leave_out_change_nothing_but_the_counters(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The weights after the steps left out are those before, and the steps that follow read what they always read."""
+    keep = {"keep": {"save_every_steps": 1}}
+    pretrain(pretrain_recipe(corpus, changes=keep, skip_steps=["3-4"]))
+    saved = {step: weights(next((corpus / "run").glob(f"stage1-step{step}-*"))) for step in (2, 4, 5)}
+    assert all(torch.equal(saved[2][name], saved[4][name]) for name in saved[2])
+    assert not all(torch.equal(saved[4][name], saved[5][name]) for name in saved[4])
+    rows = read_metrics(corpus / "run")
+    assert [row["is_skip_requested"] for row in rows] == [False, False, True, True, False, False]
+    assert "from step 3 on nothing is learned, as run.skip_steps asks" in capsys.readouterr().out
+    whole = pretrain_recipe(corpus, "whole")
+    pretrain(whole)
+    assert [row["tokens"] for row in rows] == [row["tokens"] for row in read_metrics(corpus / "whole")]
+
+
+def test_batch_and_length_follow_their_schedules_and_resume_in_the_middle(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedules = {
+        "data": {
+            "paths": [str(corpus / "tokens")],
+            "seq_len": 32,
+            "seq_len_schedule": [{"from_tokens": 0, "seq_len": 8}, {"from_tokens": 512, "seq_len": 32}],
+        }
+    }
+    run = {"batch_schedule": [{"from_tokens": 768, "global_batch_tokens": 128}], "total_tokens": 1024}
+    whole = pretrain(pretrain_recipe(corpus, "whole", changes=schedules, **run))
+    assert [row["tokens"] for row in read_metrics(corpus / "whole")] == [256, 512, 768, 896, 1024]
+    targets = [row["target_tokens"] for row in read_metrics(corpus / "whole")]
+    assert targets == [32 * 7, 32 * 7, 8 * 31, 4 * 31, 4 * 31]
+    with monkeypatch.context() as patched:
+        stop_at(3, patched)
+        with pytest.raises(RunError, match="stopped after step 3"):
+            pretrain(pretrain_recipe(corpus, "stopped", changes=schedules, **run))
+    resumed = pretrain(pretrain_recipe(corpus, "stopped", changes=schedules | {"resume": True}, **run))
+    assert_bit_identical(whole, resumed)
+
+
+def test_a_profile_is_written_on_request(corpus: Path) -> None:
+    pretrain(pretrain_recipe(corpus, profile={"first_step": 2, "num_steps": 2}))
+    assert sorted(path.name for path in (corpus / "run" / "profile").iterdir()) == [
+        "steps-2-3.trace.json.gz",
+        "steps-2-3.txt",
+    ]

@@ -14,11 +14,14 @@ from tests.train.conftest import new_job, pretrain_recipe
 
 def test_numbers_are_written_and_shown(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (corpus / "run").mkdir()
-    with closing(RunLog(new_job(pretrain_recipe(corpus)))) as log:
-        log.start_step()
+    job = new_job(pretrain_recipe(corpus))
+    with closing(RunLog(job)) as log:
+        with log.measured(log_span := job.loader.plan.span(6)):
+            pass
         metrics = StepMetrics(loss_nats=2.0, grad_norm=1.0, target_tokens=250, is_skipped=True)
-        log.end_step(6, metrics)
-        log.write(6, metrics, {"tokens": 1536, "lr": 1e-3, "heldout_loss_nats": 2.5, "heldout_bits_per_byte": 1.25})
+        assert log.note(6, metrics), "a step left out is out of the ordinary"
+        held_out = {"heldout_loss_nats": 2.5, "heldout_bits_per_byte": 1.25}
+        log.write(6, metrics, tokens=log_span.tokens_before + log_span.tokens, lr=1e-3, held_out=held_out)
     (row,) = read_metrics(corpus / "run")
     assert (row["step"], row["tokens"], row["loss_nats"], row["lr"], row["is_skipped"]) == (6, 1536, 2.0, 1e-3, True)
     assert row["heldout_bits_per_byte"] == 1.25 and row["throughput_tokens_per_second"] > 0
@@ -30,7 +33,8 @@ def test_other_ranks_write_nothing(corpus: Path) -> None:
     job = new_job(pretrain_recipe(corpus))
     job.ranks = replace(job.ranks, rank=1)
     with closing(RunLog(job)) as log:
-        log.start_step()
-        log.end_step(1, StepMetrics(2.0, 1.0, 250, is_skipped=True))
-        log.write(1, StepMetrics(2.0, 1.0, 250, is_skipped=True), {"tokens": 256, "lr": 1e-3})
+        with log.measured(job.loader.plan.span(1)):
+            pass
+        log.note(1, StepMetrics(2.0, 1.0, 250, is_skipped=True))
+        log.write(1, StepMetrics(2.0, 1.0, 250, is_skipped=True), tokens=256, lr=1e-3, held_out={})
     assert not (corpus / "run").exists()

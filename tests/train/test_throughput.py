@@ -12,10 +12,10 @@ from olmo2.train.throughput import Throughput, peak_memory_bytes
 def test_figures_follow_from_tokens_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([10.0, 11.0, 50.0, 53.0])  # steps of one and three seconds with a long evaluation between them
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(clock))
-    speed = Throughput(flops_per_token=6, peak_flops_per_second=1200)
+    speed = Throughput(peak_flops_per_second=1200)
     for _ in range(2):
         speed.start_step()
-        speed.end_step(tokens=100)
+        speed.end_step(tokens=100, flops=600)
     figures = speed.measure()
     assert figures["throughput_tokens_per_second"] == pytest.approx(50)
     assert figures["matmul_peak_ratio"] == pytest.approx(0.25)
@@ -23,10 +23,10 @@ def test_figures_follow_from_tokens_and_seconds(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_each_measurement_starts_again() -> None:
-    speed = Throughput(6, 1e9)
+    speed = Throughput(1e9)
     speed.start_step()
     time.sleep(0.01)
-    speed.end_step(100)
+    speed.end_step(100, 600)
     assert speed.measure()["throughput_tokens_per_second"] > 0
     after = speed.measure()
     assert (after["throughput_tokens_per_second"], after["slowest_step_seconds"]) == (0, 0)

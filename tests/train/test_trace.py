@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from olmo2.base.errors import UsageError
-from olmo2.checkpoint.save import RECIPE_FILE as SAVED_RECIPE_FILE
+from olmo2.checkpoint.keep import RECIPE_FILE
 from olmo2.data.loader import Loader
 from olmo2.data.provenance import has_index
 from olmo2.data.step_plan import BatchChange, SeqLenChange, make_phases
 from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import ORDER_FOLDER as ASSEMBLED_ORDER_FOLDER
 from olmo2.train.pretrain import PretrainRecipe, pretrain
-from olmo2.train.trace import ORDER_FOLDER, RECIPE_FILE, TraceRecipe, trace
+from olmo2.train.trace import TraceRecipe, trace
 from tests.train.conftest import pretrain_recipe
 
 
@@ -33,10 +32,6 @@ def run_folder(corpus: Path, recipe: PretrainRecipe, **run: Any) -> Path:
     values = recipe.model_dump(mode="json")
     (folder / RECIPE_FILE).write_text(json.dumps(values | {"run": values["run"] | run}))
     return folder
-
-
-def test_names_are_those_of_a_run() -> None:
-    assert (RECIPE_FILE, ORDER_FOLDER) == (SAVED_RECIPE_FILE, ASSEMBLED_ORDER_FOLDER)
 
 
 def test_trace_of_a_run(corpus: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:

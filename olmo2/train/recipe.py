@@ -1,0 +1,93 @@
+"""What a person can set of every training stage: its length, batch, loss, optimizer, devices, and what is kept."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from olmo2.base.config import Count, Recipe, Settings
+from olmo2.base.metrics import TrackSettings
+from olmo2.checkpoint.keep import KeepSettings
+from olmo2.data.step_plan import BatchChange
+from olmo2.optim.adamw import OptimSettings
+from olmo2.optim.schedule import ScheduleSettings
+from olmo2.optim.skip_ranges import StepRangeTexts
+from olmo2.parallel.compile import CompileChoice
+from olmo2.parallel.mesh import ParallelSettings
+from olmo2.train.step_profiler import ProfileSettings
+
+
+class LossSettings(Settings):
+    """The loss of a stage."""
+
+    z_loss_weight: float = Field(default=1e-4, ge=0)
+    """weight of logsumexp² beside the cross-entropy (published files of 1B to 13B say 1e-5; 1e-4 is what ran)"""
+
+
+class HeldOutSettings(Settings):
+    """Text that is never trained on, to watch the loss on it."""
+
+    paths: list[str] = Field(min_length=1)
+    """token folders or files"""
+    max_tokens: Count = Field(default=65_536, ge=1)
+    """tokens to look at in each evaluation, spread evenly over the files"""
+    dtype: str | None = None
+    """of raw token files that carry no description, such as uint32; null = as described"""
+
+
+class RunSettings(Settings):
+    """Length, batch and folder of a run."""
+
+    folder: str
+    """where the run keeps its recipe, metrics and checkpoints"""
+    stage: str = Field(pattern=r"^[a-z0-9]+(-[a-z]+[0-9]+)?$")
+    """first part of the checkpoints' names, such as stage1 or stage2-ingredient1"""
+    total_tokens: Count | None = Field(default=None, ge=1)
+    """length of the stage in tokens, padding included; set this, total_steps or epochs"""
+    total_steps: int | None = Field(default=None, ge=1)
+    """length of the stage in optimizer steps"""
+    epochs: float | None = Field(default=None, gt=0)
+    """length of the stage in passes over the data"""
+    global_batch_tokens: Count = Field(ge=1)
+    """tokens of one optimizer step, over all devices"""
+    batch_schedule: list[BatchChange] = []
+    """other sizes of the global batch from given counts of tokens on"""
+    micro_batch_sequences: int = Field(default=8, ge=1)
+    """sequences that go through the model at a time; changes memory and speed, not the result"""
+    seed: int = Field(default=6198, ge=0, lt=2**63)
+    """of initial weights and data order"""
+    device: str = "auto"
+    """auto, cuda, mps, xpu or cpu"""
+    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    """of activations and matrix products; weights and optimizer stay float32"""
+    compile: CompileChoice = "auto"
+    """torch.compile for the blocks: true, false, or auto = where a C++ compiler is at hand"""
+    evaluate_every_steps: int | None = Field(default=None, ge=1)
+    """how often to measure held-out loss; null = only at the end"""
+    log_every_steps: int = Field(default=10, ge=1)
+    """how often to write metrics"""
+    skip_steps: StepRangeTexts = []
+    """steps whose data are not learned from, such as ["1200-1210", "5000"]; both ends belong to a range"""
+    profile: ProfileSettings | None = None
+    """steps to trace with torch's profiler into RUN/profile/; null = none"""
+
+    @model_validator(mode="after")
+    def has_one_length(self) -> "RunSettings":
+        """Refuse a run without a length, or with two."""
+        if sum(length is not None for length in (self.total_tokens, self.total_steps, self.epochs)) != 1:
+            raise ValueError("set exactly one of total_tokens, total_steps and epochs")
+        return self
+
+
+class TrainRecipe(Recipe):
+    """What every training stage has in common."""
+
+    run: RunSettings
+    optim: OptimSettings
+    schedule: ScheduleSettings = ScheduleSettings()
+    loss: LossSettings = LossSettings()
+    parallel: ParallelSettings = ParallelSettings()
+    keep: KeepSettings = KeepSettings()
+    heldout: HeldOutSettings | None = None
+    track: TrackSettings = TrackSettings()
+    resume: bool = False
+    """go on from the newest complete checkpoint of run.folder"""

@@ -1,0 +1,100 @@
+"""Whether and where a run folder or a parent's counters can be gone on with."""
+
+from pathlib import Path
+from typing import Any
+
+from olmo2.base.config import read_yaml
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
+from olmo2.checkpoint.keep import RECIPE_FILE, damage, latest_checkpoint
+from olmo2.checkpoint.names import parse_checkpoint_name
+from olmo2.checkpoint.run_state import RunState
+from olmo2.data.loader import Loader
+from olmo2.train.recipe import TrainRecipe
+
+# What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
+# same is told by their fingerprint: files may move.
+FIXED_SETTINGS = (
+    "verb",
+    "model",
+    "run.stage",
+    "run.seed",
+    "run.global_batch_tokens",
+    "run.batch_schedule",
+    "data.seq_len",
+    "data.seq_len_schedule",
+)
+
+
+def check_continuation(
+    parent: str | None, state: RunState, recipe: TrainRecipe, loader: Loader, total_steps: int
+) -> None:
+    """Raise UsageError unless the parent's counters mean the same in this run and leave steps to take."""
+    if state.tokens != loader.plan.tokens_after(state.step):
+        raise UsageError(
+            f"{parent} saw {state.tokens:,} tokens in {state.step:,} steps, so a run that goes on from it needs "
+            f"run.global_batch_tokens {state.tokens // state.step}, not {recipe.run.global_batch_tokens}; set it, or "
+            "count from zero with --reset_trainer_state"
+        )
+    if state.step >= total_steps:
+        raise UsageError(
+            f"{parent} is at step {state.step:,} and the run ends at step {total_steps:,}, so nothing is left to "
+            "do; lengthen the run, or count from zero with --reset_trainer_state"
+        )
+    if state.data != loader.sequences.fingerprint():
+        print(f"the data are not those of {parent}: step {state.step + 1:,} reads what is its share of the new")
+
+
+def run_to_resume(recipe: TrainRecipe) -> Path | None:
+    """Return the checkpoint to go on from; None for a new run or one that was stopped before its first save."""
+    folder = Path(recipe.run.folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"run.folder: {folder} is a file; choose another name")
+    if is_vacant(folder):
+        return None
+    if not recipe.resume:
+        raise UsageError(
+            f"run.folder: {folder} already holds a run; add --resume to go on with it, or choose another folder"
+        )
+    names = {path.name for path in folder.iterdir()}
+    if RECIPE_FILE not in names:
+        raise UsageError(f"run.folder: {folder} holds other files and no run; choose another folder")
+    compare_recipes(folder / RECIPE_FILE, recipe)
+    checkpoint = latest_checkpoint(folder, recipe.run.stage)
+    saved = sorted(name for name in names if parse_checkpoint_name(name))
+    if checkpoint is None and saved:
+        raise RunError(
+            f"{folder / saved[-1]} is torn ({damage(folder / saved[-1])}) and no other checkpoint of the run is "
+            "complete; restore it, or start anew in another run.folder"
+        )
+    return checkpoint
+
+
+def is_vacant(folder: Path) -> bool:
+    """Tell whether a run may begin in a folder: nothing is there but what a killed process leaves behind."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names)
+
+
+def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:
+    """Say which settings differ from those the run was started with; UsageError for one that must stay."""
+    before, after = flat(read_yaml(stored)), flat(recipe.model_dump(mode="json"))
+    changes = {
+        name: f"{name} was {before.get(name)}, is {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and name != "resume"
+    }
+    for fixed in FIXED_SETTINGS:
+        for name, change in changes.items():
+            if name == fixed or name.startswith(f"{fixed}."):
+                raise UsageError(f"{change}: {stored.parent} cannot go on with it; set it back or use a new run.folder")
+    for change in changes.values():
+        print(f"changed since the run began: {change}")
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return result

@@ -1,0 +1,31 @@
+"""Train with a recipe of olmo2 or a config of the old OLMo trainer, on one process or under torchrun.
+
+usage: [torchrun --nproc_per_node=8] scripts/train.py CONFIG [--setting=value ...]
+
+A CONFIG that names a verb is a recipe, and settings are its own; any other is an old config, and settings are its keys.
+"""
+
+import sys
+
+from olmo2.base.config import read_yaml
+from olmo2.base.errors import UsageError
+from olmo2.cli import run_verb, status_of
+from olmo2.train.classic import train_classic
+
+
+def train(arguments: list[str]) -> None:
+    """Run the config that the first argument names."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return
+    if not arguments or arguments[0].startswith("-"):
+        raise UsageError("scripts/train.py wants a recipe or config first, then --setting=value")
+    verb = read_yaml(arguments[0]).get("verb")
+    if verb is None:
+        train_classic(arguments[0], arguments[1:])
+    else:
+        run_verb(str(verb), arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(status_of(lambda: train(sys.argv[1:])))
