@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from olmo2.base.errors import RunError, UsageError
+from olmo2.base.errors import RunError
 from olmo2.release.foreign_pickle import PATH_CLASSES, Record, damaged, load_records, load_torch_file
 from olmo2.release.renaming import Header
 
@@ -116,9 +116,9 @@ def read_metadata(metadata: Any) -> tuple[dict[str, Header], dict[str, list[Slic
 
 
 def make_slice(chunk: Any, info: Any) -> Slice:
-    """Return a slice; UsageError if it was written in a way that cannot be read."""
+    """Return a slice; RunError if it was written in a way that cannot be read."""
     if getattr(info, "transform_descriptors", None):
-        raise UsageError(f"{info.relative_path} is compressed, which cannot be read; save it without compression")
+        raise RunError(f"{info.relative_path} is compressed, which cannot be read; save it without compression")
     if Path(info.relative_path).name != info.relative_path:
         raise ValueError(f"{info.relative_path} lies outside the folder")
     start, num_bytes = whole_numbers((info.offset, info.length))

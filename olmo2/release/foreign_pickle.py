@@ -47,9 +47,9 @@ def load_torch_file(file: Path | io.BytesIO, source: str) -> Any:
     try:
         with torch.serialization.safe_globals(records):
             return torch.load(file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
-    except OSError:
-        raise
     except Exception as error:  # a damaged or hostile file may provoke any
+        if isinstance(error, OSError) and error.filename is not None:  # the file system's own words
+            raise
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise (refusal(source, asked[1]) if asked else damaged(source, error)) from error
 

@@ -7,6 +7,7 @@ Source   allenai/OLMo-core src/olmo_core/train/checkpoint.py, nn/transformer/con
          the time of the 32B the block's `attention` stood where later ones have `sequence_mixer`
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,23 @@ CONSTANTS: dict[
     **{f"{norm}.bias": (False,) for norm in NORM_PATHS},
     **{f"{norm}.elementwise_affine": (True, None) for norm in NORM_PATHS},
 }
+READ = {  # what read_config makes use of
+    "d_model",
+    "n_layers",
+    "vocab_size",
+    "init_std",
+    "block.attention.n_heads",
+    "block.attention.n_kv_heads",
+    "block.attention.head_dim",
+    "block.attention.rope.theta",
+    "block.feed_forward.hidden_size",
+    *(f"{norm}.eps" for norm in NORM_PATHS),
+}
+WITHOUT_EFFECT = {  # on what trained weights compute, or only on how fast or how exactly
+    *("_CLASS_", "type", "dtype", "full_precision", "use_flash", "backend", "loss_implementation"),
+    *("init_method", "init_seed", "embedding_init_std", "freeze_params"),
+    *("compile", "dp_config", "tp_config", "ac_config", "float8_config"),
+}
 
 
 def is_core(folder: Path) -> bool:
@@ -94,9 +112,12 @@ def read_config(values: Any, source: str) -> ModelConfig:
     model = required(values, "model", source)
     block = required(model, "block", f"{source}: model")
     if isinstance(block, dict) and "attention" not in block:
-        model = model | {"block": block | {"attention": block.get("sequence_mixer")}}
+        model = model | {"block": {{"sequence_mixer": "attention"}.get(key, key): part for key, part in block.items()}}
     where = f"{source}: model"
     require_constants(model, CONSTANTS, where)
+    for key, value in options(model):
+        if value not in (None, False) and key not in READ and key not in CONSTANTS:
+            raise UsageError(f"{where}.{key} is {value!r}, an option that OLMo 2 does not have")
     hidden_size = required_int(model, "d_model", where)
     num_heads = required_int(model, "block.attention.n_heads", where)
     head_dim = look_up(model, "block.attention.head_dim")
@@ -121,6 +142,17 @@ def read_config(values: Any, source: str) -> ModelConfig:
         rms_norm_eps=eps[0],
         initializer_range=look_up(model, "init_std") or 0.02,
     )
+
+
+def options(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and values of a config that may matter to what a model computes."""
+    for key, value in values.items():
+        if key in WITHOUT_EFFECT:
+            continue
+        if isinstance(value, dict) and value and prefix + key not in CONSTANTS:
+            yield from options(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def core_layout(num_layers: int) -> Layout:
