@@ -49,7 +49,7 @@ VERBS: dict[str, Verb] = {
         Verb("checkpoint", "soup", "checkpoints -> their average"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
-        Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
+        Verb("release", "import", "Hugging Face, OLMo or OLMo-core checkpoint -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),

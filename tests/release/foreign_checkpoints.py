@@ -5,6 +5,7 @@ import json
 import pathlib
 import pickle
 import random
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +202,14 @@ def write_core(
             for key, value in (("step", torch.tensor(7.0)), ("exp_avg", first[name]), ("exp_avg_sq", second[name]))
         } | {"param_groups.embeddings.weight.lr": 1e-4}
         torch.save(trainer_state(), folder / "train" / "rank0.pt")
-    torch.distributed.checkpoint.save(state, checkpoint_id=folder / "model_and_optim", no_dist=True)
+    save_distributed(state, folder / "model_and_optim")
+    return folder
+
+
+def save_distributed(state: dict[str, Any], folder: Path) -> Path:
+    """Let torch write a distributed checkpoint from this one process."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # it says that there is one process
+        torch.distributed.checkpoint.save(state, checkpoint_id=folder, no_dist=True)
     return folder
 
 

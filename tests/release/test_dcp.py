@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.checkpoint.metadata import (
     ChunkStorageMetadata,
@@ -20,7 +19,7 @@ from torch.distributed.checkpoint.metadata import (
 
 from olmo2.base.errors import RunError
 from olmo2.release.dcp import DistributedCheckpoint
-from tests.release.foreign_checkpoints import Trap
+from tests.release.foreign_checkpoints import Trap, save_distributed
 
 STATE = {
     "model": {"a": torch.arange(12.0).reshape(4, 3), "b": torch.tensor(2.5), "c": torch.ones(5, dtype=torch.bfloat16)},
@@ -32,8 +31,7 @@ CHUNKS = [((0, 0), (1, 3)), ((1, 0), (2, 2)), ((1, 2), (2, 1)), ((3, 0), (1, 3))
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint that torch saved from one process."""
-    torch.distributed.checkpoint.save(STATE, checkpoint_id=tmp_path / "saved", no_dist=True)
-    return tmp_path / "saved"
+    return save_distributed(STATE, tmp_path / "saved")
 
 
 def save_in_slices(folder: Path, tensor: torch.Tensor, chunks: list[Any] = CHUNKS, info: Any = _StorageInfo) -> Path:

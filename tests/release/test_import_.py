@@ -207,7 +207,7 @@ def test_a_failure_on_the_way_leaves_nothing(foreign: Path, tmp_path: Path, toke
     for path in (*foreign.glob("model.pt"), *foreign.rglob("*.distcp")):
         path.write_bytes(path.read_bytes()[:-3000])
     before = read(foreign)
-    with pytest.raises(RunError, match="damaged|cut short"):
+    with pytest.raises(RunError, match=r"damaged|cut short"):
         import_(ImportRecipe(source=str(foreign), output=str(tmp_path / "start"), tokenizer=tokenizer_file))
     assert [path.name for path in tmp_path.iterdir()] == ["step7"]
     assert read(foreign) == before

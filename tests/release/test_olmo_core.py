@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.model.sizes import SIZES
@@ -23,6 +22,7 @@ from tests.release.foreign_checkpoints import (
     Reference,
     Trap,
     core_names,
+    save_distributed,
     write_core,
 )
 
@@ -190,7 +190,7 @@ def test_a_vocabulary_of_another_size(core: Path) -> None:
 def test_a_moment_that_is_missing(core: Path, reference: Reference) -> None:
     state = {"model": core_names(reference.weights), "optim": {"state.embeddings.weight.exp_avg": torch.ones(512, 32)}}
     shutil.rmtree(core / "model_and_optim")
-    torch.distributed.checkpoint.save(state, checkpoint_id=core / "model_and_optim", no_dist=True)
+    save_distributed(state, core / "model_and_optim")
     with pytest.raises(UsageError, match=r"the optimizer's exp_avg lacks "):
         open_core(core, with_optimizer=True)
     assert open_core(core, with_optimizer=False).training is None
