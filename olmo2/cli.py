@@ -53,7 +53,7 @@ VERBS: dict[str, Verb] = {
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
-        Verb("release", "import", "Hugging Face folder or hub name -> checkpoint"),
+        Verb("release", "import", "Hugging Face, OLMo or OLMo-core checkpoint -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),
         Verb("release", "revisions", "list the revisions of a run or hub model, or the published names"),
         Verb("inference", "generate", "continue a text"),

@@ -26,7 +26,7 @@ NUM_ROWS, SEQ_LEN = 4, 64  # one global batch: every step reads all of it, in wh
 BATCH_TOKENS = NUM_ROWS * SEQ_LEN
 PARENT_STEPS, HORIZON_STEPS = 6, 10
 PEAK_LR, Z_LOSS = 1e-3, 1e-4
-ROUNDING = 2e-5  # a fiftieth of a step: where a gradient is hardly larger than eps, its own rounding shows
+ROUNDING = 1e-5  # a hundredth of a step: where a gradient is hardly larger than eps, its own rounding shows
 SCHEDULE = {"warmup_tokens": 256, "decay": "cosine", "horizon_tokens": 2560, "final_lr_ratio": 0.1}
 
 
@@ -81,7 +81,7 @@ def finetune_recipe(
     values |= {
         "load_path": str(load_path),
         "data": data_values(corpus / "rows"),
-        "optim": {"peak_lr": PEAK_LR},
+        "optim": {"peak_lr": PEAK_LR, "eps": 1e-6},
         "schedule": {"horizon_tokens": HORIZON_STEPS * BATCH_TOKENS},
         "loss": {"z_loss_weight": Z_LOSS},
     }
@@ -112,7 +112,7 @@ def torch_step(parent: Path, rows: Path, *, lr: float, has_moments: bool) -> tup
         ],
         lr=lr,
         betas=(0.9, 0.95),
-        eps=1e-8,
+        eps=1e-6,
         fused=False,
     )
     stored = load_file(parent / "trainer" / "optimizer.safetensors")
