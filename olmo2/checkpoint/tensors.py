@@ -127,12 +127,16 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder} holds neither {WEIGHTS_FILE} nor {INDEX_FILE}; weights in pickle files (pytorch_model.bin) are "
             "never read: load them in transformers and store them with save_pretrained, which writes safetensors"
         )
-    index = read_json(folder / INDEX_FILE)
+    return [folder / file for file in shard_names(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))]
+
+
+def shard_names(index: Any, source: str) -> list[str]:
+    """Return the files that an index of shards, read from `source`, names. UsageError if they are none of its folder."""
     file_of = index.get("weight_map") if isinstance(index, dict) else None
     files = set(map(str, file_of.values())) if isinstance(file_of, dict) else set()
     if not files or any(Path(file).name != file for file in files):
-        raise UsageError(f"{folder / INDEX_FILE}: weight_map must name a file of this folder for every tensor")
-    return [folder / file for file in sorted(files)]
+        raise UsageError(f"{source}: weight_map must name a file of this folder for every tensor")
+    return sorted(files)
 
 
 def open_tensor_file(path: Path) -> Any:

@@ -27,7 +27,7 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
     """Run stage 2 and return its last checkpoint."""
 
     def start() -> Start:
-        folder = find_model_folder(recipe.load_path)
+        folder = find_model_folder(recipe.load_path, with_trainer_state=True)
         model, tokenizer = load_model(folder, dtype=torch.float32)
         if not (folder / TRAINER_FOLDER).is_dir():
             print(f"{folder} holds no trainer state: the optimizer's moments start from zero")
