@@ -7,6 +7,7 @@ such as AWS_PROFILE or AWS_ENDPOINT_URL. https:// and http:// are read only and 
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,10 @@ def match_remote(pattern: str) -> list[str]:
     system, protocol = file_system(pattern), protocol_of(pattern)
     if not can_be_listed(pattern):
         raise UsageError(f"{pattern}: the files of a web server cannot be listed; name them one by one")
-    return [f"{protocol}://{path}" for path in sorted(patiently("list", pattern, lambda: system.glob(pattern)))]
+    found = patiently("list", pattern, lambda: system.glob(pattern))
+    if not found:
+        list_remote(re.split(r"[*?[]", pattern)[0].rpartition("/")[0])  # says so if there is no such bucket
+    return [f"{protocol}://{path}" for path in sorted(found)]
 
 
 def find_remote(name: str) -> RemoteFile | None:
@@ -102,7 +106,8 @@ def find_remote(name: str) -> RemoteFile | None:
         entry = patiently("read", name, lambda: system.info(name))
     except RemoteNotFound:
         return None
-    return None if entry["type"] == "directory" else remote_file(name, entry)
+    is_page = entry.get("mimetype") == "text/html"  # with which a web server lists a folder, or excuses itself
+    return None if entry["type"] == "directory" or is_page else remote_file(name, entry)
 
 
 def remote_file(name: str, entry: dict[str, Any]) -> RemoteFile:
@@ -210,12 +215,15 @@ _opening = threading.Lock()
 def file_system(name: str) -> Any:
     """Return fsspec's file system for an address; UsageError if a package for it is missing."""
     with _opening:  # or every thread of a first batch would open its own
-        return open_file_system(protocol_of(name), os.getpid())
+        return open_file_system(protocol_of(name), os.environ.get("AWS_ENDPOINT_URL"), os.getpid())
 
 
 @cache
-def open_file_system(protocol: str, process: int) -> Any:
-    """Open the file system of a protocol for this process. It keeps no listings: others write to the folder too."""
+def open_file_system(protocol: str, endpoint: str | None, process: int) -> Any:
+    """Open the file system of a protocol, for an endpoint of S3 from the environment, in this process.
+
+    It keeps no listings: others write to the folder too.
+    """
     try:
         import aiohttp
         import fsspec

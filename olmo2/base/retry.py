@@ -14,6 +14,7 @@ from olmo2.base.errors import RunError, UsageError
 
 ATTEMPTS = 5  # of a call; pauses of 0.5, 1, 2 and 4 seconds, and up to half as long again, lie between them
 FIRST_PAUSE_SECONDS = 0.5
+BROKEN_CONNECTIONS = ("HTTPClientError", "ConnectionError", "IncompleteReadError")  # of botocore, which has others too
 CREDENTIALS_OF = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or FSSPEC_S3_ANON=true for a public bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or FSSPEC_GS_TOKEN=anon for a public bucket",
@@ -93,7 +94,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError | ValueError):
         return False
     if isinstance(error, tuple(loaded("botocore.exceptions", "BotoCoreError"))):
-        return isinstance(error, tuple(loaded("botocore.exceptions", "HTTPClientError", "IncompleteReadError")))
+        return isinstance(error, tuple(loaded("botocore.exceptions", *BROKEN_CONNECTIONS)))
     return not isinstance(error, tuple(loaded("google.auth.exceptions", "DefaultCredentialsError")))
 
 

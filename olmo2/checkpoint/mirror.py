@@ -12,6 +12,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder
 from olmo2.base.remote import (
     RemoteFile,
+    can_be_listed,
     delete_remote,
     download_remote,
     in_parallel,
@@ -125,7 +126,7 @@ def require_complete_remote(remote: str, there: Files) -> None:
     reason = remote_damage(remote, there)
     if reason is None:
         return
-    whole = newest_remote_checkpoint(remote.rpartition("/")[0])
+    whole = newest_remote_checkpoint(remote.rpartition("/")[0]) if can_be_listed(remote) else None
     advice = f"use {whole}, the newest complete one beside it" if whole else "no complete one is beside it"
     raise RunError(f"checkpoint {remote} is torn ({reason}); {advice}, or upload it again")
 

@@ -131,7 +131,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def shard_names(index: Any, source: str) -> list[str]:
-    """Return the files that an index of shards, read from `source`, names. UsageError if they are none of its folder."""
+    """Return the files that an index of shards names; UsageError, naming its `source`, if they lie elsewhere."""
     file_of = index.get("weight_map") if isinstance(index, dict) else None
     files = set(map(str, file_of.values())) if isinstance(file_of, dict) else set()
     if not files or any(Path(file).name != file for file in files):
