@@ -18,7 +18,7 @@ class MidtrainRecipe(TrainRecipe):
     """Everything that stage 2 needs to know."""
 
     load_path: str = Field(min_length=1)
-    """checkpoint, model folder or hub name to start from; its step and token counters start again at zero"""
+    """checkpoint, model folder (remote ones too) or hub name to start from; step and tokens start again at zero"""
     data: TokenDataSettings
     schedule: LinearSchedule = LinearSchedule()
 

@@ -43,7 +43,8 @@ class TokenDataSettings(Settings):
     """Token files to train on."""
 
     paths: list[str] = Field(min_length=1)
-    """token folders (written by `olmo2 tokenize`), raw token files, or globs of them; repeat one to weigh it more"""
+    """token folders (written by `olmo2 tokenize`), raw token files, or globs of them, remote ones too; repeat one to
+    weigh it more"""
     seq_len: int = Field(ge=2)
     """tokens of one training sequence"""
     dtype: str | None = None
