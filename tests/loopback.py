@@ -1,12 +1,13 @@
 """Servers on this machine's loopback address that stand for remote ones: whole, flaky, and without parts of files."""
 
+import json
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,26 @@ class WholeFilesHandler(WebHandler):
 def web_server(folder: Path, handler: type[WebHandler] = WebHandler) -> Any:
     """Serve a folder over http."""
     return serve(partial(handler, directory=str(folder)))
+
+
+class GcsHandler(BaseHTTPRequestHandler):
+    """Answer as Google Cloud Storage does for a bucket that holds one file, x/a."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        entry = {"name": "x/a", "bucket": "bucket", "size": "5", "etag": "e1"}
+        entry |= dict.fromkeys(("updated", "timeCreated"), "2026-01-01T00:00:00Z")
+        status, body = 404, b'{"error": {"code": 404, "message": "Not Found"}}'
+        if self.path.split("?")[0].endswith("/b/bucket/o"):
+            status, body = 200, json.dumps({"items": [entry]}).encode()
+        elif "x%2Fa" in self.path:
+            status, body = 206, b"hello"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
 
 @contextmanager

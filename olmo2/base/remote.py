@@ -6,6 +6,7 @@ such as AWS_PROFILE or AWS_ENDPOINT_URL. https:// and http:// are read only and 
 """
 
 import json
+import logging
 import os
 import re
 import threading
@@ -239,6 +240,11 @@ def open_file_system(protocol: str, endpoint: str | None, process: int) -> Any:
         elif protocol in ("https", "http"):
             timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
             options["client_kwargs"] = {"timeout": timeout, "trust_env": True}
+        elif protocol == "gs":
+            os.environ.setdefault(
+                "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false"
+            )  # or it asks for each bucket's kind first
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs the traceback of what is tried again
         system = fsspec.filesystem(protocol, **options)
     except ImportError:
         raise UsageError(

@@ -1,5 +1,6 @@
 """Remote files against a real S3 server and a web server, both on this machine."""
 
+import importlib.util
 import os
 import socket
 import sys
@@ -27,7 +28,7 @@ from olmo2.base.remote import (
     write_remote,
 )
 from olmo2.base.retry import RemoteNotFound
-from tests.loopback import WholeFilesHandler, flaky_server, web_server
+from tests.loopback import GcsHandler, WholeFilesHandler, flaky_server, serve, web_server
 
 
 @pytest.mark.parametrize("name", ["s3://bucket/run", "gs://b/x", "https://host/x", "http://127.0.0.1:1/x"])
@@ -215,6 +216,19 @@ def test_a_flaky_web_server(hasty: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with web_server(tmp_path) as target, flaky_server(target, [503, 0]) as (address, seen):
         assert read_range(f"{address}/a", 1, 3) == b"bc"
         assert len(seen) == 3
+
+
+def test_reading_from_gcs(anew: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("gcsfs") is None:
+        pytest.skip("GCS needs gcsfs (the extra gcs)")
+    fsspec_config = pytest.importorskip("fsspec.config")
+    anew.setitem(fsspec_config.conf, "gs", {"token": "anon"})  # what FSSPEC_GS_TOKEN=anon does
+    with serve(GcsHandler) as address:
+        anew.setenv("STORAGE_EMULATOR_HOST", address)
+        assert list_remote("gs://bucket/x") == [RemoteFile("gs://bucket/x/a", 5, "e1")]
+        assert read_range("gs://bucket/x/a", 0, 5) == b"hello"
+        with pytest.raises(RemoteNotFound, match="there is no gs://bucket/absent"):
+            read_remote("gs://bucket/absent")
 
 
 @pytest.mark.parametrize(("name", "extra"), [("s3://b/x", "remote"), ("gs://b/x", "gcs"), ("https://h/x", "remote")])

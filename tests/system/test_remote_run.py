@@ -42,9 +42,9 @@ def test_two_stages_from_a_bucket(corpus: Path, uploaded: str) -> None:  # noqa:
 
 
 def test_what_goes_wrong_is_one_sentence(
-    corpus: Path,
+    corpus: Path,  # noqa: F811
     uploaded: str,
-    capsys: pytest.CaptureFixture[str],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for path, status, message in (
         ("s3://bucket-that-is-not-there/tokens", 2, "there is no bucket s3://bucket-that-is-not-there"),
