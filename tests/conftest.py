@@ -4,11 +4,15 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 
+import logging
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from olmo2.base import remote, retry
 from olmo2.model.init import initialise
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
@@ -59,3 +63,44 @@ def shared() -> Path:
 def one_thread() -> None:
     """Keep torch to one thread: tests run side by side on few cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a real S3 server (moto's) on this machine."""
+    pytest.importorskip("s3fs", reason="S3 needs s3fs (the extra remote)")
+    moto_server = pytest.importorskip("moto.server", reason="the tests of S3 need moto's server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Remote calls without long pauses."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(remote, "REQUEST_ATTEMPTS", 1)
+    return monkeypatch
+
+
+@pytest.fixture
+def anew(hasty: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Remote calls as `hasty`, with connections that only this test uses."""
+    remote.open_file_system.cache_clear()
+    yield hasty
+    remote.open_file_system.cache_clear()
+
+
+@pytest.fixture
+def bucket(s3_server: str, hasty: pytest.MonkeyPatch) -> str:
+    """The address of a new, empty bucket of the S3 server."""
+    hasty.setenv("AWS_ENDPOINT_URL", s3_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        hasty.setenv(name, "test")
+    name = f"bucket-{uuid.uuid4().hex}"
+    remote.file_system("s3://").mkdir(name)
+    return f"s3://{name}"

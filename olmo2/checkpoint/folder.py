@@ -9,6 +9,7 @@ from torch import Tensor
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import write_json
+from olmo2.base.remote import is_remote
 from olmo2.checkpoint.hf_config import config_to_hf, generation_config
 from olmo2.checkpoint.keep import latest_checkpoint
 from olmo2.checkpoint.load import (
@@ -20,6 +21,7 @@ from olmo2.checkpoint.load import (
     require_model_folder,
     weight_shapes,
 )
+from olmo2.checkpoint.model_cache import fetch_model_folder
 from olmo2.checkpoint.revision import checkpoint_of_run, split_revision, suggestion_from_hub
 from olmo2.checkpoint.tensors import (
     INDEX_FILE,
@@ -152,12 +154,16 @@ def require_fitting(tokenizer: Tokenizer, config: ModelConfig, source: str) -> N
         )
 
 
-def find_model_folder(name: str | Path, revision: str | None = None) -> Path:
-    """Return the local folder called `name`, or that of a hub model's files, downloaded if need be.
+def find_model_folder(name: str | Path, revision: str | None = None, *, with_trainer_state: bool = False) -> Path:
+    """Return the local folder called `name`, or that of a hub model's or remote folder's files, downloaded if need be.
 
     A run folder stands for its newest complete checkpoint, or for the one called `revision`; ``NAME@REVISION`` names
-    both at once.
+    both at once. `with_trainer_state` matters for remote checkpoints only: without it, just the model is downloaded.
     """
+    if is_remote(name):
+        if revision is not None:
+            raise UsageError(f"revision: {name} is a remote folder; name the checkpoint in its address")
+        return fetch_model_folder(str(name), with_trainer_state=with_trainer_state)
     name, revision = split_revision(name, revision)
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -7,13 +7,16 @@ place after that, so a folder that does not match its list has been damaged sinc
 import os
 import re
 import shutil
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
 from olmo2.base.files import PARTIAL_PREFIX, partial_path, read_json, write_json
+from olmo2.base.remote import can_be_listed
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
 
@@ -35,6 +38,16 @@ class KeepSettings(Settings):
     """steps between checkpoints that are deleted once the next one is complete; null = none"""
     background: bool = True
     """write while training goes on; takes memory for one copy of weights and moments, shared by all ranks"""
+    remote_folder: str | None = None
+    """s3:// or gs:// address to which every checkpoint is copied too, such as s3://bucket/run; null = none"""
+
+    @field_validator("remote_folder")
+    @classmethod
+    def can_be_written(cls, folder: str | None) -> str | None:
+        """Refuse what is not the address of a folder in S3 or GCS."""
+        if folder is not None and not (can_be_listed(folder) and folder.split("://")[1].strip("/")):
+            raise ValueError(f"remote_folder: {folder} is not an address such as s3://bucket/run or gs://bucket/run")
+        return folder
 
     def is_permanent(self, step: int) -> bool:
         """Tell whether a checkpoint of `step` is one to keep."""
@@ -58,16 +71,30 @@ def damage(folder: Path) -> str | None:
     if not (folder / CONTENTS_FILE).is_file():
         return f"{CONTENTS_FILE} is missing"
     try:
-        contents = read_json(folder / CONTENTS_FILE)
-        sizes = dict(contents["files"])
-    except (UsageError, TypeError, KeyError, ValueError):
+        sizes = listed_sizes(read_json(folder / CONTENTS_FILE))
+    except UsageError:
         return f"{CONTENTS_FILE} cannot be read"
-    for name, size in sizes.items():
-        file = folder / name
-        if not file.is_file():
+    return difference(sizes, {name: (folder / name).stat().st_size for name in sizes if (folder / name).is_file()})
+
+
+def listed_sizes(contents: Any) -> dict[str, int]:
+    """Return the size of every file that a list of contents names. Raises UsageError if it is no such list."""
+    try:
+        sizes = {str(name): int(size) for name, size in dict(contents["files"]).items()}
+    except (TypeError, KeyError, ValueError):
+        raise UsageError(f"{CONTENTS_FILE} is not a list of files with their sizes") from None
+    if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in sizes):
+        raise UsageError(f"{CONTENTS_FILE} names files outside its folder")
+    return sizes
+
+
+def difference(wanted: Mapping[str, int], found: Mapping[str, int]) -> str | None:
+    """Say in which of the `wanted` files, given by their sizes, those `found` fall short; None if in none."""
+    for name, size in wanted.items():
+        if name not in found:
             return f"{name} is missing"
-        if file.stat().st_size != size:
-            return f"{name} has {file.stat().st_size} bytes instead of {size}"
+        if found[name] != size:
+            return f"{name} has {found[name]} bytes instead of {size}"
     return None
 
 

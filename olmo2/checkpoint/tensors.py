@@ -143,15 +143,19 @@ def weight_files(folder: Path) -> list[Path]:
 
 def planned_files(folder: Path, stem: str) -> list[Path]:
     """Return the one file of a plan, or those that its index names."""
-    index_file = folder / f"{stem}{INDEX_SUFFIX}"
-    if (folder / f"{stem}.safetensors").is_file() or not index_file.is_file():
+    index = folder / f"{stem}{INDEX_SUFFIX}"
+    if (folder / f"{stem}.safetensors").is_file() or not index.is_file():
         return [folder / f"{stem}.safetensors"]
-    index = read_json(index_file)
+    return [folder / file for file in shard_names(read_json(index), str(index))]
+
+
+def shard_names(index: Any, source: str) -> list[str]:
+    """Return the files that an index of shards names; UsageError, naming its `source`, if they lie elsewhere."""
     file_of = index.get("weight_map") if isinstance(index, dict) else None
     files = set(map(str, file_of.values())) if isinstance(file_of, dict) else set()
     if not files or any(Path(file).name != file for file in files):
-        raise UsageError(f"{index_file}: weight_map must name a file of this folder for every tensor")
-    return [folder / file for file in sorted(files)]
+        raise UsageError(f"{source}: weight_map must name a file of this folder for every tensor")
+    return sorted(files)
 
 
 def open_tensor_file(path: Path) -> Any:

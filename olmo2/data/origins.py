@@ -8,7 +8,7 @@ import numpy as np
 
 from olmo2.data.mix import MixedWindows
 from olmo2.data.provenance import DocumentSpan, documents_in
-from olmo2.data.token_files import TokenFile
+from olmo2.data.token_format import TokenFile
 from olmo2.data.windows import Windows
 
 
@@ -39,7 +39,7 @@ def origins(sequences: Windows | MixedWindows, indices: np.ndarray) -> list[Sequ
     file_numbers, starts = windows.locate(numbers)
     documents = documents_of_windows(windows, file_numbers, starts)
 
-    times_listed: Counter[Path] = Counter()
+    times_listed: Counter[Path | str] = Counter()
     listed_before = []  # in paths; a mix lists a file once and passes over it again instead
     for file in windows.files:
         listed_before.append(times_listed[file.path])
@@ -59,7 +59,7 @@ def documents_of_windows(
     """Return the documents of each window, given by the number of its file and its first token, both (B,)."""
     of_file: dict[Path, list[int]] = defaultdict(list)
     for row, number in enumerate(file_numbers.tolist()):
-        of_file[windows.files[number].path].append(row)
+        of_file[Path(windows.files[number].path)].append(row)
     found: list[list[DocumentSpan] | None] = [None] * len(starts)
     for path, rows in of_file.items():
         documents = documents_in(path, [(start, start + windows.seq_len) for start in starts[rows].tolist()])
@@ -71,7 +71,7 @@ def documents_of_windows(
 def files_of(sequences: Windows | MixedWindows, indices: np.ndarray) -> list[Path]:
     """Return the token files that the sequences at `indices` lie in, each once."""
     windows, numbers, _ = below_the_mix(sequences, indices)
-    return sorted({windows.files[number].path for number in windows.locate(numbers)[0].tolist()})
+    return sorted({Path(windows.files[number].path) for number in windows.locate(numbers)[0].tolist()})
 
 
 def below_the_mix(sequences: Windows | MixedWindows, indices: np.ndarray) -> tuple[Windows, np.ndarray, np.ndarray]:

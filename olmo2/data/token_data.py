@@ -10,7 +10,8 @@ from olmo2.base.config import Count, Settings
 from olmo2.base.errors import UsageError
 from olmo2.data.mix import MixedWindows, MixSource, require_enough, shares
 from olmo2.data.step_plan import SeqLenChange
-from olmo2.data.token_files import TokenFile, open_label_masks, open_tokens, require_tokenizer
+from olmo2.data.token_files import open_label_masks, open_tokens, require_tokenizer
+from olmo2.data.token_format import TokenFile
 from olmo2.data.windows import Windows
 
 if TYPE_CHECKING:  # opening data waits for no tokenizer
@@ -21,7 +22,8 @@ class TokenDataSettings(Settings):
     """Token files to train on: all of `paths`, or a `mix` by ratio."""
 
     paths: list[str] = []
-    """token folders (from `olmo2 tokenize`), raw token files, globs or mixes of them; repeat one to weigh it more"""
+    """token folders (from `olmo2 tokenize`), raw token files, globs or mixes of them, remote ones too; repeat one to
+    weigh it more"""
     mix: list[MixSource] = []
     """instead of paths: sources, each with its paths, ratio and max_repetition"""
     mix_tokens: Count | None = Field(default=None, ge=1)

@@ -2,7 +2,8 @@
 
 A token folder holds `part-00000.npy`, ...: little-endian ids without a NumPy header, every document followed by one
 EOS; `part-00000.csv.gz`, ...: where each document begins and comes from (olmo2/data/provenance.py); and `tokens.json`,
-which describes them. A document lies within one part.
+which describes them. A document lies within one part. Token files and folders may also be remote
+(olmo2/base/remote.py); then their names stay text.
 """
 
 import glob
@@ -20,14 +21,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder, read_json, write_json
+from olmo2.base.remote import is_remote, match_remote, read_remote_json
+from olmo2.base.retry import RemoteNotFound
 from olmo2.data.mixes import expand_mixes
-from olmo2.data.provenance import INDEX_SUFFIX, DocumentSpan, ProvenanceWriter
+from olmo2.data.provenance import DocumentSpan, ProvenanceWriter
+from olmo2.data.remote_tokens import RemoteTokens, look_at_remote, read_starts
+from olmo2.data.token_format import RAW_DTYPES, START_BYTES, TokenFile, recognise
 
 TOKENS_JSON = "tokens.json"
 TOKENS_PER_PART = 2**29
-RAW_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int32", "int64")
-NUMPY_MAGIC = b"\x93NUMPY"
-NOT_TOKENS = (".json", ".jsonl", ".gz", ".zst", ".parquet", ".csv", ".txt", ".md", ".yaml", INDEX_SUFFIX)
 
 
 class TokenPart(BaseModel):
@@ -58,23 +60,23 @@ class TokenFolder(BaseModel):
 
 
 @dataclass(frozen=True)
-class TokenFile:
-    """A file of token ids that has been looked at but not read."""
+class WantedFile:
+    """A file that is to be opened, and what is known of it beforehand."""
 
-    path: Path
-    dtype: str
-    """As NumPy writes it, with the byte order: "<u4"."""
-    num_tokens: int
-    header_bytes: int = 0
+    path: Path | str
+    dtype: str | None
+    part: TokenPart | None = None
     tokenizer: str | None = None
-    """Fingerprint of the tokenizer it was made with, if its folder says so."""
 
 
-def map_tokens(file: TokenFile) -> np.ndarray:
+def map_tokens(file: TokenFile) -> np.ndarray | RemoteTokens:
     """Memory-map a token file: (num_tokens,) integers. The map keeps a file descriptor open while it lives.
 
-    Raises RunError if the file is gone or shorter than when it was opened.
+    Of a remote file, slices are read when they are taken. Raises RunError if a local file is gone or shorter than
+    when it was opened.
     """
+    if isinstance(file.path, str):
+        return RemoteTokens(file.path, file.dtype, file.num_tokens, file.header_bytes)
     try:
         with open(file.path, "rb") as opened:
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
@@ -93,15 +95,26 @@ def open_tokens(paths: Sequence[str], dtype: str | None) -> list[TokenFile]:
     """
     if dtype is not None and dtype not in RAW_DTYPES:
         raise UsageError(f"data.dtype: {dtype!r} is not a type of token ids; choose one of {', '.join(RAW_DTYPES)}")
-    files: list[TokenFile] = []
-    for pattern in expand_mixes(paths):
+    found = [path for pattern in expand_mixes(paths) for path in matches(pattern)]
+    remote_files = look_at_remote(path for path in found if isinstance(path, str))
+    wanted: list[WantedFile] = []
+    for path in found:
+        is_folder = path not in remote_files if isinstance(path, str) else path.is_dir()
+        wanted += files_of_folder(path) if is_folder else [WantedFile(path, dtype)]
+    return open_files(wanted)
+
+
+def matches(pattern: str) -> list[Path | str]:
+    """Return the files and folders that a path or glob stands for."""
+    if is_remote(pattern):  # in a web address, a question mark is no glob
+        is_glob = "*" in pattern or (pattern.startswith(("s3://", "gs://")) and glob.has_magic(pattern))
+        found: list[Path | str] = [*match_remote(pattern)] if is_glob else [pattern.rstrip("/")]
+    else:
         is_glob = glob.has_magic(pattern) and not os.path.exists(pattern)
-        found = sorted(glob.glob(pattern, recursive=True)) if is_glob else [pattern]
-        if not found:
-            raise UsageError(f"no file matches {pattern}")
-        for path in map(Path, found):
-            files += open_folder(path) if path.is_dir() else [open_file(path, dtype)]
-    return files
+        found = [*map(Path, sorted(glob.glob(pattern, recursive=True)))] if is_glob else [Path(pattern)]
+    if not found:
+        raise UsageError(f"no file matches {pattern}")
+    return found
 
 
 def open_label_masks(paths: Sequence[str], files: Sequence[TokenFile]) -> list[TokenFile]:
@@ -126,13 +139,13 @@ def open_label_masks(paths: Sequence[str], files: Sequence[TokenFile]) -> list[T
     return masks
 
 
-def read_token_folder(folder: Path) -> TokenFolder:
+def read_token_folder(folder: Path | str) -> TokenFolder:
     """Read a token folder's description. Raises UsageError naming its tokens.json if it is missing or damaged."""
-    path = folder / TOKENS_JSON
-    if not path.is_file():
-        raise UsageError(f"{folder} is not a token folder (no {TOKENS_JSON}); name raw token files as {folder}/*.npy")
+    path = f"{folder}/{TOKENS_JSON}"
     try:
-        description = TokenFolder.model_validate(read_json(path))
+        description = TokenFolder.model_validate(read_remote_json(path) if is_remote(path) else read_json(path))
+    except RemoteNotFound:
+        raise UsageError(f"there is neither a token file nor a token folder (with {TOKENS_JSON}) {folder}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -143,17 +156,16 @@ def read_token_folder(folder: Path) -> TokenFolder:
     return description
 
 
-def open_folder(folder: Path) -> list[TokenFile]:
-    """Open the parts of a token folder and compare their sizes with its description."""
+def files_of_folder(folder: Path | str) -> list[WantedFile]:
+    """Return the parts of a token folder."""
+    if isinstance(folder, Path) and not (folder / TOKENS_JSON).is_file():
+        raise UsageError(f"{folder} is not a token folder (no {TOKENS_JSON}); name raw token files as {folder}/*.npy")
     description = read_token_folder(folder)
-    files = [open_file(folder / part.file, description.dtype) for part in description.parts]
-    for file, part in zip(files, description.parts, strict=True):
-        if file.num_tokens != part.num_tokens:
-            raise UsageError(
-                f"{file.path} holds {file.num_tokens:,} tokens, but {folder / TOKENS_JSON} says {part.num_tokens:,}; "
-                "copy the folder or tokenize again"
-            )
-    return [replace(file, tokenizer=description.tokenizer) for file in files]
+    paths = [f"{folder}/{part.file}" if isinstance(folder, str) else folder / part.file for part in description.parts]
+    return [
+        WantedFile(path, description.dtype, part, description.tokenizer)
+        for path, part in zip(paths, description.parts, strict=True)
+    ]
 
 
 def require_tokenizer(files: Sequence[TokenFile], fingerprint: str) -> None:
@@ -161,50 +173,40 @@ def require_tokenizer(files: Sequence[TokenFile], fingerprint: str) -> None:
     for file in files:
         if file.tokenizer not in (None, fingerprint):
             raise UsageError(
-                f"{file.path.parent} was tokenized with another tokenizer than the model's; tokenize its documents "
-                "again with the model's own"
+                f"{os.path.dirname(file.path)} was tokenized with another tokenizer than the model's; tokenize its "
+                "documents again with the model's own"
             )
 
 
-def open_file(path: Path, dtype: str | None) -> TokenFile:
-    """Open one file of raw ids of type `dtype`, or one with a NumPy header; only its size and start are read."""
+def open_files(wanted: Sequence[WantedFile]) -> list[TokenFile]:
+    """Open files by their sizes and starts, and compare them with what their folders say of them."""
+    remote_files = look_at_remote(file.path for file in wanted if isinstance(file.path, str))
+    starts = dict(zip(remote_files, read_starts(list(remote_files.values()), START_BYTES), strict=True))
+    opened = []
+    for item in wanted:
+        if isinstance(item.path, Path):
+            size, start = local_start(item.path)
+        elif item.path in remote_files:
+            size, start = remote_files[item.path].num_bytes, starts[item.path]
+        else:
+            raise UsageError(f"cannot read the token file {item.path}: there is none of that name")
+        file = recognise(item.path, size, start, item.dtype)
+        if item.part is not None and file.num_tokens != item.part.num_tokens:
+            raise UsageError(
+                f"{file.path} holds {file.num_tokens:,} tokens, but {TOKENS_JSON} beside it says "
+                f"{item.part.num_tokens:,}; copy the folder or tokenize again"
+            )
+        opened.append(replace(file, tokenizer=item.tokenizer))
+    return opened
+
+
+def local_start(path: Path) -> tuple[int, bytes]:
+    """Return the size of a file and its first bytes."""
     try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            has_header = file.read(len(NUMPY_MAGIC)) == NUMPY_MAGIC
+        with open(path, "rb", buffering=0) as file:
+            return os.fstat(file.fileno()).st_size, file.read(START_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read the token file {path}: {(error.strerror or str(error)).lower()}") from None
-    if size == 0:
-        raise UsageError(f"the token file {path} is empty; write it again or leave it out")
-    if has_header:
-        return open_numpy_file(path, size)
-    if path.suffix in NOT_TOKENS:
-        raise UsageError(f"{path} is not a file of token ids; turn text into a token folder first (olmo2 tokenize)")
-    if dtype is None:
-        raise UsageError(
-            f"{path} has no header that says the type of its token ids: set data.dtype to it (uint32 for ids of "
-            "the OLMo 2 tokenizer, uint16 for vocabularies of up to 65,536)"
-        )
-    raw = np.dtype(dtype).newbyteorder("<")
-    if size % raw.itemsize:
-        raise UsageError(
-            f"{path} has {size:,} bytes, which is not a whole number of {dtype} tokens; it is cut short or data.dtype "
-            "is wrong"
-        )
-    return TokenFile(path, raw.str, size // raw.itemsize)
-
-
-def open_numpy_file(path: Path, size: int) -> TokenFile:
-    """Open a file written by numpy.save: a vector of integers or booleans that fills its `size` bytes."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise UsageError(f"{path} is a damaged NumPy file ({str(error).rstrip('.')}); write it again") from None
-    if array.ndim != 1 or array.dtype.kind not in "uib" or array.size == 0:
-        raise UsageError(f"{path} holds a {array.dtype} array of shape {array.shape}, not a vector of token ids")
-    if array.offset + array.nbytes != size:
-        raise UsageError(f"{path} is longer than its NumPy header says; write it again")
-    return TokenFile(path, array.dtype.str, array.size, array.offset)
 
 
 class TokenFolderWriter:

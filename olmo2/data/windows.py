@@ -5,15 +5,17 @@ B = windows of a batch, T = seq_len.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from olmo2.base.errors import UsageError
+from olmo2.base.remote import in_parallel
 from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences, make_batch
 from olmo2.data.repetition import is_repetitive
-from olmo2.data.token_files import TokenFile, map_tokens
+from olmo2.data.token_files import map_tokens
+from olmo2.data.token_format import TokenFile
 
 MAX_OPEN_MAPS = 128  # a process may have as few as 256 open files, and a corpus has more than a thousand
 FINGERPRINT_SAMPLES = 4  # per file
@@ -97,21 +99,36 @@ class Windows(Sequences):
         eos_id = self.eos_id if self.document_mask else None
         settings = ("windows", self.seq_len, self.repetition_filter, eos_id, bool(self.label_masks))
         digest = hashlib.sha256(repr(settings).encode())
-        for file in (*self.files, *self.label_masks):
-            tokens = map_tokens(file)
-            last = max(file.num_tokens - FINGERPRINT_TOKENS, 0)
+        files = (*self.files, *self.label_masks)
+        starts = np.linspace(
+            0, [max(file.num_tokens - FINGERPRINT_TOKENS, 0) for file in files], FINGERPRINT_SAMPLES, dtype=np.int64
+        ).T  # (number of files, samples)
+        repeated = [file for file in files for _ in range(FINGERPRINT_SAMPLES)]
+        samples = iter(self._cut(repeated, starts.ravel().tolist(), FINGERPRINT_TOKENS))
+        for file in files:
             digest.update(f"{file.num_tokens} {file.dtype}".encode())
-            for start in np.linspace(0, last, FINGERPRINT_SAMPLES, dtype=np.int64):
-                digest.update(tokens[start : start + FINGERPRINT_TOKENS].tobytes())
+            for _ in range(FINGERPRINT_SAMPLES):
+                digest.update(next(samples).tobytes())
         return digest.hexdigest()
 
     def _read(self, files: list[TokenFile], indices: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
         """Read the windows at `indices` of `files`: (B, T) of `dtype`."""
         rows = np.empty((len(indices), self.seq_len), dtype=dtype)
         numbers, starts = self.locate(indices)
-        for row, number, start in zip(rows, numbers.tolist(), starts.tolist(), strict=True):
-            row[:] = self._map(files[number])[start : start + self.seq_len]
+        tokens = self._cut([files[number] for number in numbers.tolist()], starts.tolist(), self.seq_len)
+        for row, piece in zip(rows, tokens, strict=True):
+            row[:] = piece
         return rows
+
+    def _cut(self, files: list[TokenFile], starts: list[int], num_tokens: int) -> Iterable[np.ndarray]:
+        """Read up to `num_tokens` tokens of each of `files` from its start on; remote ones several at a time."""
+
+        def piece(file: TokenFile, start: int) -> np.ndarray:
+            return self._map(file)[start : start + num_tokens]
+
+        if any(isinstance(file.path, str) for file in files):
+            return in_parallel(lambda wanted: piece(*wanted), zip(files, starts, strict=True))
+        return map(piece, files, starts)
 
     def locate(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the file number and the first token in that file of each window, both (B,) int64."""

@@ -23,7 +23,7 @@ from olmo2.checkpoint.folder import (
     write_model_folder,
 )
 from olmo2.checkpoint.keep import TRAINER_FOLDER, write_contents
-from olmo2.checkpoint.load import OPTIMIZER_FILE, check_weights, read_model_config
+from olmo2.checkpoint.load import OPTIMIZER, check_weights, read_model_config
 from olmo2.checkpoint.names import STAGE_PATTERN
 from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensor_stream import write_tensor_stream
@@ -112,7 +112,9 @@ def write_training(folder: Path, training: ForeignTraining, *, stage: str, paren
             yield from tensors.values()
         yield torch.tensor(training.optimizer_step)
 
-    write_tensor_stream(folder / OPTIMIZER_FILE, {**shapes, "step": ()}, moments_and_step(), dtype=torch.float32)
+    write_tensor_stream(
+        folder / f"{OPTIMIZER}.safetensors", {**shapes, "step": ()}, moments_and_step(), dtype=torch.float32
+    )
     state = RunState(
         stage=stage,
         parent=parent,

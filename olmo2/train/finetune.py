@@ -62,7 +62,7 @@ def finetune(recipe: FinetuneRecipe) -> Path:
     """Tune the checkpoint and return the last one of the run."""
 
     def start() -> Start:
-        folder = find_model_folder(recipe.load_path)
+        folder = find_model_folder(recipe.load_path, with_trainer_state=True)
         has_state = has_trainer_state(folder, recipe)
         config, tokenizer, weights = open_model(folder)
         begin = Start(config, tokenizer, weights.items(), str(folder))
@@ -107,7 +107,7 @@ def with_second_warmup(recipe: FinetuneRecipe) -> FinetuneRecipe:
     if recipe.resume and begun.is_file():
         tokens = (read_yaml(begun).get("schedule") or {}).get("rewarm_at_tokens")
     else:
-        folder = find_model_folder(recipe.load_path)
+        folder = find_model_folder(recipe.load_path, with_trainer_state=True)
         has_trainer_state(folder, recipe)
         tokens = read_run_state(folder / TRAINER_FOLDER).tokens
     return recipe.model_copy(update={"schedule": schedule.model_copy(update={"rewarm_at_tokens": tokens})})

@@ -20,7 +20,7 @@ class MidtrainRecipe(TrainRecipe):
     """Everything that stage 2 needs to know."""
 
     load_path: str = Field(min_length=1)
-    """checkpoint, model folder or hub name to start from; its step and token counters start again at zero"""
+    """checkpoint, model folder (remote ones too) or hub name to start from; step and tokens start again at zero"""
     data: TokenDataSettings
     schedule: LinearSchedule = LinearSchedule()
 
@@ -29,7 +29,7 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
     """Run stage 2 and return its last checkpoint."""
 
     def start() -> Start:
-        folder = find_model_folder(recipe.load_path)
+        folder = find_model_folder(recipe.load_path, with_trainer_state=True)
         config, tokenizer, weights = open_model(folder)
         tensors: Mapping[str, Tensor] = {}
         if (folder / TRAINER_FOLDER).is_dir():

@@ -122,3 +122,10 @@ def test_when_a_run_is_saved() -> None:
 def test_intervals_are_at_least_one_step(name: str) -> None:
     with pytest.raises(ValidationError, match=name):
         KeepSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("folder", ["runs/a", "https://host/run", "s3://", "s3:bucket/run"])
+def test_a_remote_folder_is_an_address_that_can_be_written_to(folder: str) -> None:
+    with pytest.raises(ValidationError, match="is not an address such as s3://bucket/run"):
+        KeepSettings(remote_folder=folder)
+    assert KeepSettings(remote_folder="s3://bucket/run").remote_folder == "s3://bucket/run"

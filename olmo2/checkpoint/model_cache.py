@@ -1,0 +1,105 @@
+"""Model folders on remote servers, downloaded once into a cache on this machine.
+
+The cache, $OLMO2_CACHE or ~/.cache/olmo2, holds one folder for each content that an address has had: the names, sizes
+and versions of its files are part of the folder's name. A folder appears there when all of it has come.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import disk_errors
+from olmo2.base.remote import can_be_listed, find_remote, in_parallel, read_remote_json
+from olmo2.checkpoint.keep import CONTENTS_FILE, listed_sizes
+from olmo2.checkpoint.load import CONFIG_FILE
+from olmo2.checkpoint.mirror import Files, download_files, files_in, newest_remote_checkpoint, require_complete_remote
+from olmo2.checkpoint.tensors import INDEX_FILE, WEIGHTS_FILE, shard_names
+from olmo2.tokenizer.tokenizer import CHAT_TEMPLATE_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_FILE
+from olmo2.tokenizer.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+
+MODEL_SUFFIXES = (".json", ".safetensors", ".jinja")
+KNOWN_FILES = (
+    CONFIG_FILE,
+    CONTENTS_FILE,
+    "generation_config.json",
+    TOKENIZER_FILE,
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
+    WEIGHTS_FILE,
+    INDEX_FILE,
+)
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds what was downloaded."""
+    return Path(os.environ.get("OLMO2_CACHE") or "~/.cache/olmo2").expanduser()
+
+
+def fetch_model_folder(address: str, *, with_trainer_state: bool = False) -> Path:
+    """Return the local copy of a remote model folder, or of the newest complete checkpoint of a remote run.
+
+    Without trainer state a checkpoint is downloaded as a plain model folder. Raises UsageError if there is no model,
+    RunError if the checkpoint is torn or the server cannot be reached.
+    """
+    address, there = find_remote_model(address.rstrip("/"))
+    if CONTENTS_FILE in there:
+        require_complete_remote(address, there)
+    if not (with_trainer_state and CONTENTS_FILE in there):
+        there = {name: file for name, file in there.items() if is_of_model(name)}
+    content = repr((address, sorted((name, file.num_bytes, file.version) for name, file in there.items())))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    folder = cache_folder() / "models" / f"{address.rpartition('/')[2]}-{digest}"
+    with one_at_a_time(folder):
+        if not folder.is_dir():
+            print(f"downloading {address} to {folder}, {sum(f.num_bytes for f in there.values()) / 1e9:.2f} GB")
+            download_files(there, folder)
+    return folder
+
+
+def find_remote_model(address: str) -> tuple[str, Files]:
+    """Return the address of the model that `address` stands for, and the files there."""
+    there = files_in(address) if can_be_listed(address) else known_files(address)
+    if CONFIG_FILE in there:
+        return address, there
+    checkpoint = newest_remote_checkpoint(address) if can_be_listed(address) else None
+    if checkpoint is None:
+        runs = " and no complete checkpoint" if can_be_listed(address) else ""
+        raise UsageError(f"there is no model folder {address}: it holds no {CONFIG_FILE}{runs}")
+    return checkpoint, files_in(checkpoint)
+
+
+def known_files(address: str) -> Files:
+    """Return the files of a model folder on a web server, which cannot list them."""
+
+    def look(names: list[str]) -> Files:
+        found = in_parallel(lambda name: find_remote(f"{address}/{name}"), names)
+        return {name: file for name, file in zip(names, found, strict=True) if file is not None}
+
+    there = look(list(KNOWN_FILES))
+    further: list[str] = []
+    if CONTENTS_FILE in there:
+        further = list(listed_sizes(read_remote_json(f"{address}/{CONTENTS_FILE}")))
+    elif INDEX_FILE in there and WEIGHTS_FILE not in there:
+        further = shard_names(read_remote_json(f"{address}/{INDEX_FILE}"), f"{address}/{INDEX_FILE}")
+    return there | look([name for name in further if name not in there])
+
+
+def is_of_model(name: str) -> bool:
+    """Tell whether a file is part of the model in its folder, and not of a run's state or of anything else."""
+    return "/" not in name and name.endswith(MODEL_SUFFIXES) and name != CONTENTS_FILE
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process on this machine, such as another rank, downloads to `folder`."""
+    with disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(folder.with_name(f"{folder.name}.lock"), "w")  # noqa: SIM115 (closed below)
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
