@@ -117,7 +117,8 @@ def run_verb(name: str, arguments: list[str]) -> None:
     module = importlib.import_module(verb.module)
     function = getattr(module, verb.function_name)
     if verb.is_about_recipes:
-        return function(arguments, {v.name: (v.module, v.recipe_name) for v in VERBS.values() if not v.is_about_recipes})
+        others = [other for other in VERBS.values() if not other.is_about_recipes]
+        return function(arguments, {other.name: (other.module, other.recipe_name) for other in others})
     from olmo2.base.config import parse_recipe
 
     function(parse_recipe(getattr(module, verb.recipe_name), arguments, name))

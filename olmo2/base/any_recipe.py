@@ -11,7 +11,7 @@ RecipeClasses = Mapping[str, tuple[str, str]]
 
 
 def parse_any_recipe(arguments: Sequence[str], classes: RecipeClasses) -> Recipe:
-    """Build the recipe of the file `arguments[0]` with the overrides that follow it; its key ``verb`` says of what kind.
+    """Build the recipe of the file `arguments[0]` with the overrides after it; its key ``verb`` says of what kind.
 
     Raises UsageError if the file names no verb that has recipes, or for any setting that is wrong.
     """

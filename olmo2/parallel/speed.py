@@ -66,7 +66,7 @@ def repeated_shares(work: Workload) -> tuple[float, float]:
 
 
 def product_seconds(work: Workload, hardware: Hardware) -> float:
-    """Return the seconds of the matrix products of a micro-batch: 6 operations a weight and token, 2 more if repeated."""
+    """Return the seconds of a micro-batch's products: 6 operations a weight and token, 2 more if computed again."""
     hidden, tokens = work.config.hidden_size, work.positions
     again_attention, again_mlp = repeated_shares(work)
     mlp = 3 * hidden * work.config.intermediate_size / work.grid.tensor

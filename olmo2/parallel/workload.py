@@ -27,7 +27,9 @@ class Workload:
         tensor = self.grid.tensor
         for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
             if getattr(self.config, name) % tensor:
-                raise UsageError(f"parallel.tensor {tensor} must divide the model's {name} {getattr(self.config, name)}")
+                raise UsageError(
+                    f"parallel.tensor {tensor} must divide the model's {name} {getattr(self.config, name)}"
+                )
         shares = tensor * (2 * self.grid.context if self.grid.context > 1 else 1)
         if self.seq_len % shares:
             raise UsageError(

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
 from olmo2.model.sizes import ModelConfig
-from olmo2.parallel.hardware import GIGA, Hardware
+from olmo2.parallel.hardware import GIGA, TERA, Hardware
 from olmo2.parallel.memory import Memory, peak_memory
 from olmo2.parallel.speed import step_time
 from olmo2.parallel.workload import Workload
@@ -70,10 +70,10 @@ def verdict(
     memory, limit = memory_of(recipe), USABLE_SHARE * hardware.memory_bytes
     if memory.total <= limit:
         return [f"It fits, with {USABLE_SHARE:.0%} of the memory taken for usable."]
-    largest = max((name for name in memory.parts), key=lambda name: memory.parts[name])
+    largest = max(memory.parts, key=lambda name: memory.parts[name])
     lines = [
         f"It does not fit: {memory.total / GIGA:.1f} GB are needed and {limit / GIGA:.1f} GB usable "
-        f"({USABLE_SHARE:.0%}); most of it are {largest}, {memory.parts[largest] / GIGA:.1f} GB."
+        f"({USABLE_SHARE:.0%}); the largest part is {largest}, {memory.parts[largest] / GIGA:.1f} GB."
     ]
 
     def described(changes: Changes) -> str:
@@ -107,7 +107,8 @@ def speed_facts(recipe: TrainRecipe, config: ModelConfig, work: Workload, hardwa
     days = steps * time.total / 86_400
     return facts | {
         "FLOPs in all (6 x parameters x tokens)": f"{total_train_flops(config, steps * batch):.4g}",
-        "days": f"{days:.3g} for {steps:,} steps, evaluation and saving not counted ({days * 24 * devices:,.0f} device hours)",
+        "days": f"{days:,.3g} for {steps:,} steps, without evaluation and saving",
+        "device hours": f"{days * 24 * devices:,.0f}",
     }
 
 
@@ -121,7 +122,7 @@ def disk_facts(recipe: TrainRecipe, config: ModelConfig) -> dict[str, str]:
         return facts
     kept = 1 if every is None else -(-steps // every)
     ephemeral = " and one that is replaced" if recipe.keep.ephemeral_every_steps else ""
-    return facts | {"checkpoints": f"{kept:,} kept{ephemeral}, {kept * size / 1e12:,.3g} TB"}
+    return facts | {"checkpoints": f"{kept:,} kept{ephemeral}, {kept * size / TERA:,.3g} TB"}
 
 
 def facts_table(facts: dict[str, str]) -> Table:
