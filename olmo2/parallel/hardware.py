@@ -1,8 +1,8 @@
 """What a plan knows of the devices: memory, arithmetic, and how fast they talk to each other.
 
 Units    bytes, operations and bytes a second; dense arithmetic (data sheets often quote sparse, which is twice that)
-Sources  data sheets: NVIDIA A100 80GB SXM, H100 SXM, H200 SXM, HGX B200; AMD Instinct MI300X. They quote links both ways
-         together; a collective uses one way. The network is 400 Gb/s a device, as in DGX H100 and DGX B200 systems,
+Sources  data sheets: NVIDIA A100 80GB SXM, H100 SXM, H200 SXM, HGX B200; AMD Instinct MI300X. They quote links both
+         ways together; a collective uses one. The network is 400 Gb/s a device, as in DGX H100 and DGX B200 systems,
          and 200 Gb/s with the A100 (DGX A100).
          Best measured products: "maximum achievable matmul FLOPS" of github.com/stas00/ml-engineering, whose H200
          figure is that of a GH200, the same chip. Where that table has none, MEASURED_SHARE of the data sheet's peak.
