@@ -19,6 +19,7 @@ class Verb:
     room: str  # folder of olmo2/ that holds the file; empty = the package itself
     name: str
     help: str
+    is_about_recipes: bool = False  # takes the recipe of another verb
 
     @property
     def function_name(self) -> str:
@@ -41,7 +42,8 @@ VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (  # in the order of a model's life
         Verb("", "quickstart", "a whole small life: text, tokenizer, training, soup, tuning, release"),
-        Verb("", "show", "print a resolved recipe and what follows from it; runs nothing"),
+        Verb("", "show", "print a resolved recipe and what follows from it; runs nothing", is_about_recipes=True),
+        Verb("train", "plan", "memory, speed and days of a training recipe on many devices", is_about_recipes=True),
         Verb("data", "train-tokenizer", "documents -> tokenizer folder"),
         Verb("data", "tokenize", "documents -> token folder"),
         Verb("data", "tokenize-chats", "conversations -> input_ids.npy and label_mask.npy"),
@@ -125,16 +127,15 @@ def run_verb(name: str, arguments: list[str]) -> None:
         raise UsageError(
             f"there is no verb {name!r}" + (f"; did you mean {close[0]}?" if close else "; see olmo2 --help")
         )
-    if name == "show":
-        from olmo2.show import show
-
-        return show(arguments, {other.name: (other.module, other.recipe_name) for other in VERBS.values()})
     verb = VERBS[name]
+    module = importlib.import_module(verb.module)
+    function = getattr(module, verb.function_name)
+    if verb.is_about_recipes:
+        others = [other for other in VERBS.values() if not other.is_about_recipes]
+        return function(arguments, {other.name: (other.module, other.recipe_name) for other in others})
     from olmo2.base.config import parse_recipe
 
-    module = importlib.import_module(verb.module)
-    recipe = parse_recipe(getattr(module, verb.recipe_name), arguments, name)
-    getattr(module, verb.function_name)(recipe)
+    function(parse_recipe(getattr(module, verb.recipe_name), arguments, name))
 
 
 def complain(message: object, status: int) -> int:

@@ -203,8 +203,10 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
     except (FileNotFoundError, IsADirectoryError):
         shipped = sorted(each.relative_to(SHIPPED_RECIPES).as_posix() for each in SHIPPED_RECIPES.rglob("*.yaml"))
+        inside = [name for name in shipped if name.startswith(f"{path}/")]
         raise UsageError(
-            f"there is no recipe {path}, neither here nor among those that come along{nearest(str(path), shipped)}"
+            f"there is no recipe {path}, neither here nor among those that come along"
+            f"{nearest(str(path), inside or shipped)}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None

@@ -39,8 +39,7 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     if num_windows is None and run.epochs is not None:
         return facts | {"tokens": f"as many as the data hold, {run.epochs:g} times"}
     plan = step_plan(recipe, num_windows, seq_len)
-    steps = plan.num_steps(total_tokens=run.total_tokens, total_steps=run.total_steps, epochs=run.epochs)
-    total = plan.tokens_after(steps)
+    steps, total = length_of(recipe, plan)
     facts |= {"tokens": f"{total:,}", "steps": f"{steps:,}"}
     if num_windows:
         facts["epochs"] = f"{total / (num_windows * seq_len):.4g}"
@@ -48,6 +47,13 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     if config is not None:
         facts |= operations(config, total, seq_len)
     return facts | checkpoints(recipe, steps, total, config)
+
+
+def length_of(recipe: TrainRecipe, plan: StepPlan) -> tuple[int, int]:
+    """Return the steps and the tokens of a stage."""
+    run = recipe.run
+    steps = plan.num_steps(total_tokens=run.total_tokens, total_steps=run.total_steps, epochs=run.epochs)
+    return steps, plan.tokens_after(steps)
 
 
 def step_plan(recipe: TrainRecipe, num_windows: int | None, seq_len: int) -> StepPlan:

@@ -1,6 +1,7 @@
 """Which sequences a step reads: against walking through the run step by step."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,12 @@ SEQ_LEN = 8
 def walk(num_sequences: int, phases: list[Phase]) -> Iterator[StepSpan]:
     """The steps of a run, one after the other, with nothing but counters."""
     epoch = place = tokens = 0
-    while True:
+    for step in count(1):
         phase = [phase for phase in phases if phase.from_tokens <= tokens][-1]
         if place + phase.sequences > num_sequences:
             epoch, place = epoch + 1, 0
         read = phase.sequences * SEQ_LEN
-        yield StepSpan(epoch, place, phase.sequences, phase.seq_len, tokens, read)
+        yield StepSpan(step, epoch, place, phase.sequences, phase.seq_len, tokens, read)
         place += phase.sequences
         tokens += read
 
@@ -88,7 +89,9 @@ def test_steps_far_away_are_found_at_once() -> None:
     plan = StepPlan(976_562_500, 4096, phases)
     steps_before = -(-(10**11) // 2**20)
     assert plan.span(steps_before).tokens == 2**20
-    assert plan.span(steps_before + 1) == StepSpan(0, steps_before * 256, 1024, 4096, steps_before * 2**20, 2**22)
+    assert plan.span(steps_before + 1) == StepSpan(
+        steps_before + 1, 0, steps_before * 256, 1024, 4096, steps_before * 2**20, 2**22
+    )
     steps = plan.num_steps(total_tokens=4 * 10**12)
     assert steps == steps_before + -(-(4 * 10**12 - steps_before * 2**20) // 2**22)
 

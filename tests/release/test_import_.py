@@ -13,6 +13,7 @@ from olmo2.checkpoint.keep import damage
 from olmo2.checkpoint.load import load_trainer_state, load_weights
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer, restore_optimizer
+from olmo2.parallel.shards import own_part
 from olmo2.release.export import ExportRecipe, export
 from olmo2.release.import_ import ImportRecipe, import_
 from olmo2.tokenizer.byte_pair import train_byte_pair
@@ -141,7 +142,7 @@ def test_moments_come_along(
     model, _ = load_model(output)
     assert model.lm_head.weight.dtype == torch.bfloat16
     optimizer = build_optimizer(model.float(), OptimSettings(peak_lr=1e-3))
-    restore_optimizer(model, optimizer, tensors)
+    restore_optimizer(model, optimizer, tensors, own_part)
     for name, parameter in model.named_parameters():
         assert torch.equal(optimizer.state[parameter]["exp_avg_sq"], reference.moments["exp_avg_sq"][name])
 

@@ -11,11 +11,10 @@ import torch
 from olmo2 import cli
 from olmo2.checkpoint.folder import load_model
 from olmo2.checkpoint.names import checkpoint_name
-from olmo2.checkpoint.save import save_checkpoint
 from olmo2.model.transformer import Transformer
 from olmo2.release.revisions import saved_checkpoints
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.checkpoint.conftest import run_state
+from tests.checkpoint.conftest import run_state, save_now
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -38,7 +37,7 @@ def run(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> Path:
     for step in (100, 20, 3):
         with torch.no_grad():
             tiny_model.lm_head.weight.fill_(step)
-        save_checkpoint(
+        save_now(
             folder / checkpoint_name("stage1", step, step * 1_000_000, total_tokens=0),
             tiny_model,
             tokenizer,

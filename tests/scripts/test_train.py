@@ -35,7 +35,7 @@ def test_the_classic_command(corpus: Path) -> None:  # noqa: F811
     parent, rows = pretrain(pretrain_recipe(corpus)), write_rows(corpus)
     changes = {
         "load_path": None,
-        "optimizer.eps": 1e-8,
+        "optimizer.eps": 1e-6,
         "softmax_auxiliary_loss": True,
         "global_train_batch_size": NUM_ROWS,
         "model.max_sequence_length": SEQ_LEN,
