@@ -8,7 +8,7 @@ what the memory model of `olmo2 plan` predicts. FLOPs follow olmo2/model/flops.p
 
     PYTHONPATH=. python bench/train_gpu.py --micro_batches 4 8 16 --recompute none --transformers --json gpu.json
     PYTHONPATH=. python bench/train_gpu.py --micro_batches 8 --attention flash --profile profile/
-    PYTHONPATH=. python bench/train_gpu.py --size olmo2-1m --device cpu --seq_len 128 --no-compile      to try it out
+    PYTHONPATH=. python bench/train_gpu.py --size olmo2-1m --vocab_size 1000 --device cpu --seq_len 128 --sequences 8
 
 It needs torch, numpy, pydantic, pydantic-settings and PyYAML, for --transformers also transformers, and neither an
 installed olmo2 nor any data. On a machine without pydantic: `pip install --target extra pydantic pydantic-settings pyyaml`
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from olmo2.base.errors import UsageError
 from olmo2.data.batch import IGNORED_LABEL, Batch
 from olmo2.model.flops import num_parameters, train_flops_per_token
-from olmo2.model.sizes import ModelConfig, model_config
+from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig, model_config
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer
 from olmo2.optim.skip_step import StepGuard
@@ -62,6 +62,7 @@ class Case:
     """What one process measures."""
 
     size: str
+    vocab_size: int
     seq_len: int
     device: str
     dtype: str
@@ -84,7 +85,7 @@ class Case:
     @property
     def config(self) -> ModelConfig:
         """Shape of the model."""
-        return model_config(self.size, max_position_embeddings=max(4096, self.seq_len))
+        return model_config(self.size, vocab_size=self.vocab_size, max_position_embeddings=max(4096, self.seq_len))
 
     @property
     def workload(self) -> Workload:
@@ -314,6 +315,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="olmo2-1b", help="a size of olmo2/model/sizes.py")
+    parser.add_argument("--vocab_size", type=int, default=DOLMA2_VOCABULARY)
     parser.add_argument("--seq_len", type=int, default=4096)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="auto", choices=("auto", "bf16", "fp32"), help="auto = bf16 where it is fast")
