@@ -10,7 +10,9 @@ from typing import Any
 from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
+from olmo2.base.remote import require_writable
 from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
+from olmo2.checkpoint.mirror import upload_checkpoint
 from olmo2.data.batch import Batch, Sequences
 from olmo2.loss.language_model import LossSums, language_model_loss
 from olmo2.model.transformer import Transformer
@@ -47,11 +49,15 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
     if job.resumed is not None and job.first_step > job.total_steps:
         print(f"{job.folder} is complete: {job.first_step - 1} steps")
+        if job.ranks.is_main and job.recipe.keep.remote_folder is not None:
+            upload_checkpoint(job.resumed, job.recipe.keep.remote_folder)  # nothing to do if it is there
         return job.resumed
     with exclusive_folder(job.folder) if job.ranks.is_main else nullcontext():
         if job.ranks.is_main:
             if latest_checkpoint(job.folder, job.recipe.run.stage) != job.resumed:
                 raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
+            if job.recipe.keep.remote_folder is not None:
+                require_writable(job.recipe.keep.remote_folder)
             write_recipe(job.recipe, job.folder / RECIPE_FILE)
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
@@ -65,7 +71,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
     batches = job.loader.batches(job.first_step, job.total_steps)
     to_skip = StepRanges(run.skip_steps)
     num_broken = 0
-    with closing(RunLog(job)) as log, closing(batches), closing(Saver(job)) as saver, stop_requests() as stop:
+    with closing(RunLog(job)) as log, closing(batches), closing(Saver(job, log.say)) as saver, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
             batch, span = next(batches), job.loader.plan.span(step)
             tokens = span.tokens_before + span.tokens
@@ -102,7 +108,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
             if is_noteworthy or is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step:
                 log.write(step, metrics, tokens=tokens, lr=lr, held_out=held_out)
             if is_stopped and not is_last:
-                saved = f"{saver.newest} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
+                saved = f"{saver.last()} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
                 raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
         return saver.last()
 
