@@ -26,6 +26,7 @@ from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, train_step
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
 
 
@@ -140,7 +141,10 @@ def next_token_loss(z_loss_weight: float) -> LossOf:
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect interrupt and termination signals instead of dying of them; a second one is obeyed at once."""
+    """Collect interrupts and notices of the end instead of dying of them; a second one is obeyed at once.
+
+    SIGTERM is what clouds and Slurm send before they take a machine away, SIGUSR1 what Slurm's --signal=USR1 asks for.
+    """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -149,7 +153,7 @@ def stop_requests() -> Iterator[list[int]]:
         received.append(number)
         print("stopping after this step (again to stop at once)", flush=True)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
         yield received
     finally:
