@@ -1,6 +1,7 @@
 """Going on with a run: what may have changed, what must not, and what is not taken for a run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from olmo2.base.config import read_yaml, write_recipe
 from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint.reshard import ReshardRecipe, reshard
 from olmo2.train.pretrain import pretrain
 from tests.train.conftest import TINY_MODEL, pretrain_recipe
 
@@ -107,3 +109,21 @@ def test_a_run_older_than_a_setting_had_its_default(corpus: Path, capsys: pytest
     capsys.readouterr()
     assert pretrain(pretrain_recipe(corpus, changes={"resume": True})) == checkpoint
     assert "changed since" not in capsys.readouterr().out
+
+
+def test_a_resharded_checkpoint_is_gone_on_with(corpus: Path) -> None:
+    """To the same weights as those of a run that was never stopped."""
+    whole = pretrain(pretrain_recipe(corpus, "whole", total_tokens=8 * 256))
+    changes = {"keep": {"save_every_steps": 4}}
+    pretrain(pretrain_recipe(corpus, total_tokens=8 * 256, changes=changes))
+    run = corpus / "run"
+    shutil.rmtree(run / whole.name)
+    [checkpoint] = run.glob("stage1-*")
+    new = corpus / "new" / checkpoint.name
+    reshard(ReshardRecipe(checkpoint=str(checkpoint), output=str(new), max_file_gb=1e-5))
+    assert len(list(new.glob("model-*"))) > 1 and len(list((new / "trainer").glob("optimizer-*"))) > 1
+    shutil.rmtree(checkpoint)
+    new.rename(checkpoint)
+    last = pretrain(pretrain_recipe(corpus, total_tokens=8 * 256, changes=changes | {"resume": True}))
+    for name in ("model.safetensors", "trainer/optimizer.safetensors"):
+        assert (last / name).read_bytes() == (whole / name).read_bytes()
