@@ -108,6 +108,7 @@ def assemble(
         sequences,
         phases=phases_of(recipe, sequences.seq_len, begin.config.max_position_embeddings, ranks),
         seed=run.seed,
+        first_epoch=getattr(getattr(recipe, "data", None), "first_epoch", 0),
         rank=ranks.batch_rank,
         world_size=ranks.grid.batch_ranks,
         order=Path(run.folder) / ORDER_FOLDER,
