@@ -318,7 +318,9 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--vocab_size", type=int, default=DOLMA2_VOCABULARY)
     parser.add_argument("--seq_len", type=int, default=4096)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "bf16", "fp32"), help="auto = bf16 where it is fast")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "bf16", "fp32"), help="auto = bf16 where it is fast"
+    )
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--attention", default="default", choices=ATTENTION)
     parser.add_argument("--sequences", type=int, default=32, help="sequences of a step")

@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
         Verb("train", "midtrain", "stage 2: checkpoint + token files -> checkpoints"),
         Verb("train", "trace", "the documents that a step of a run has seen"),
         Verb("checkpoint", "soup", "checkpoints -> their average"),
+        Verb("checkpoint", "reshard", "checkpoint -> the same with larger or smaller files"),
         Verb("train", "finetune", "checkpoint + token files, with or without label masks -> checkpoints"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),

@@ -40,6 +40,7 @@ class CheckpointWriter:
         self.ranks, self.background = ranks, background
         self.folder: Path | None = None  # the checkpoint being written
         self.written: Future[None] | None = None
+        self.is_clean = False  # of what killed processes left in the run folder
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
 
     def start(
@@ -61,7 +62,9 @@ class CheckpointWriter:
         partial = unfinished(folder)
         if self.ranks.is_main:
             with disk_errors(folder):
-                remove_leftovers(folder.parent)
+                if not self.is_clean:  # once: later on, what looks like a leftover may be a deletion under way
+                    remove_leftovers(folder.parent)
+                    self.is_clean = True
                 set_torn_aside(folder)
                 require_vacant(folder)
                 (partial / TRAINER_FOLDER).mkdir(parents=True)

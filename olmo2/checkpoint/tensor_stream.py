@@ -18,14 +18,23 @@ ALIGNMENT = 8  # bytes; tensors start at a multiple of it
 
 
 def write_tensor_stream(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], tensors: Iterable[Tensor], *, dtype: torch.dtype
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    tensors: Iterable[Tensor],
+    *,
+    dtype: torch.dtype | Mapping[str, torch.dtype],
 ) -> None:
-    """Write one tensor of each of `shapes`, in that order, converted to `dtype`; each is dropped before the next."""
-    dtype_name = next(name for name, known in DTYPES.items() if known == dtype)
+    """Write one tensor of each of `shapes`, in that order, converted to `dtype`; each is dropped before the next.
+
+    `dtype` may be one for each name; those of more bytes must come first, so that every tensor is aligned.
+    """
+    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
-        start, end = end, end + math.prod(shape) * dtype.itemsize
+        start, end = end, end + math.prod(shape) * dtypes[name].itemsize
+        assert start % dtypes[name].itemsize == 0, name
+        dtype_name = next(known for known, stored in DTYPES.items() if stored == dtypes[name])
         header[name] = {"dtype": dtype_name, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % ALIGNMENT)
@@ -33,5 +42,5 @@ def write_tensor_stream(
         file.write(len(text).to_bytes(8, "little") + text)
         for (name, shape), tensor in zip(shapes.items(), tensors, strict=True):
             assert tuple(tensor.shape) == shape, name
-            stored = tensor.detach().to("cpu", dtype).contiguous()
+            stored = tensor.detach().to("cpu", dtypes[name]).contiguous()
             file.write(stored.reshape(-1).view(torch.uint8).numpy().data)

@@ -71,6 +71,8 @@ class Sequences(Protocol):
     """A fixed set of training sequences of equal length, read by position."""
 
     seq_len: int
+    shuffle_together: int = 1
+    """adjacent sequences that stay together in the order of an epoch; divides their number"""
 
     def __len__(self) -> int:
         """Return the number of sequences."""

@@ -26,6 +26,7 @@ class Loader:
         global_batch_sequences: int | None = None,
         phases: Sequence[Phase] = (),
         seed: int,
+        first_epoch: int = 0,
         rank: int = 0,
         world_size: int = 1,
         order: Path | None = None,
@@ -33,6 +34,7 @@ class Loader:
         """Prepare the loader; nothing is read or shuffled before the first batch.
 
         Every step reads `global_batch_sequences`, or what the `phases` of a schedule say (make_phases).
+        The order of the first epoch is that of `first_epoch`, of the next one that of first_epoch + 1, ...
         `order` is a folder in which rank 0 saves the order of each epoch, so that other ranks and a resumed run map it
         instead of shuffling again. Raises UsageError if the ranks cannot share a global batch evenly or if the data
         do not fill one.
@@ -48,6 +50,7 @@ class Loader:
         self.sequences = sequences
         self.plan = StepPlan(len(sequences), sequences.seq_len, phases)
         self.seed = seed
+        self.first_epoch = first_epoch
         self.rank = rank
         self.world_size = world_size
         self._order_folder = order
@@ -89,13 +92,17 @@ class Loader:
         if self._order_folder is None:
             return
         for epoch in range(self.plan.span(first_step).epoch, self.plan.span(last_step).epoch + 1):
-            load_order(self._order_folder, len(self.sequences), self.seed, epoch, is_saver=True)
+            self._load_order(epoch, is_saver=True)
+
+    def _load_order(self, epoch: int, *, is_saver: bool) -> np.ndarray:
+        """Return the order of `epoch`, counted from 0: (n,) uint32."""
+        number, together = self.first_epoch + epoch, self.sequences.shuffle_together
+        return load_order(self._order_folder, len(self.sequences), self.seed, number, together, is_saver=is_saver)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         """Return the order of `epoch`, (n,) uint32; that of one epoch is kept."""
         kept = self._order
         if kept is None or kept[0] != epoch:
             kept = self._order = None  # let the last epoch's go before the next one is made
-            order = load_order(self._order_folder, len(self.sequences), self.seed, epoch, is_saver=self.rank == 0)
-            kept = self._order = (epoch, order)
+            kept = self._order = (epoch, self._load_order(epoch, is_saver=self.rank == 0))
         return kept[1]

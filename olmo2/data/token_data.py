@@ -34,6 +34,10 @@ class TokenDataSettings(Settings):
     """tokens of one training sequence"""
     seq_len_schedule: list[SeqLenChange] = []
     """cut the sequences into shorter ones from given counts of tokens on"""
+    first_epoch: int = Field(default=0, ge=0)
+    """number of the first pass over the data: the order of a pass is drawn from run.seed + its number"""
+    shuffle_together: int = Field(default=1, ge=1)
+    """adjacent sequences of a file that stay together in that order; what does not fill as many is dropped"""
     dtype: str | None = None
     """of raw token files that carry no description, such as uint32; null = as described"""
     label_mask_paths: list[str] = []
@@ -50,6 +54,8 @@ class TokenDataSettings(Settings):
             raise ValueError("name token files in paths, or sources in mix" + (", not both" if self.paths else ""))
         if bool(self.mix) != (self.mix_tokens is not None):
             raise ValueError("mix needs mix_tokens, the tokens of the mix in all, and mix_tokens a mix")
+        if self.mix and self.shuffle_together > 1:
+            raise ValueError("shuffle_together needs paths: a mix draws single sequences of its sources")
         return self
 
     def windows(self, tokenizer: "Tokenizer") -> Windows | MixedWindows:
@@ -70,6 +76,7 @@ class TokenDataSettings(Settings):
             repetition_filter=self.repetition_filter,
             document_mask=self.document_mask,
             eos_id=eos_id,
+            shuffle_together=self.shuffle_together,
         )
         return self.mixed(windows, groups) if self.mix else windows
 

@@ -1,6 +1,7 @@
 """Cut token files into windows of seq_len tokens, the training sequences of pretraining.
 
 The stream of each file is cut from its start; a tail shorter than a window is dropped and no window spans two files.
+With shuffle_together windows that are shuffled as one, a tail shorter than all of them is dropped.
 B = windows of a batch, T = seq_len.
 """
 
@@ -22,6 +23,11 @@ FINGERPRINT_SAMPLES = 4  # per file
 FINGERPRINT_TOKENS = 1024  # per sample
 
 
+def count_windows(file: TokenFile, seq_len: int, shuffle_together: int = 1) -> int:
+    """Return the number of windows of a file, a multiple of those that are shuffled together."""
+    return file.num_tokens // (seq_len * shuffle_together) * shuffle_together
+
+
 class Windows(Sequences):
     """The windows of a list of token files, numbered in the order of the files."""
 
@@ -35,12 +41,14 @@ class Windows(Sequences):
         repetition_filter: bool = True,
         document_mask: bool = False,
         eos_id: int | None = None,
+        shuffle_together: int = 1,
     ) -> None:
         """Number the windows; no token is read before the first batch.
 
         `label_masks` (from open_label_masks) say which tokens are targets; without them all are. With
         `repetition_filter`, a window that repeats itself stays in the batch but has no labels. With `document_mask`,
-        tokens attend only within their document, which ends with `eos_id`. Raises UsageError if no file holds a window.
+        tokens attend only within their document, which ends with `eos_id`. Raises UsageError if no file holds a window,
+        or with `shuffle_together` so many of them.
         """
         assert not label_masks or len(label_masks) == len(files)
         assert not document_mask or eos_id is not None
@@ -51,14 +59,16 @@ class Windows(Sequences):
         self.repetition_filter = repetition_filter
         self.document_mask = document_mask
         self.eos_id = eos_id
-        counts = np.array([file.num_tokens // seq_len for file in files], dtype=np.int64)
+        self.shuffle_together = shuffle_together
+        counts = np.array([count_windows(file, seq_len, shuffle_together) for file in files], dtype=np.int64)
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
         self._map = lru_cache(MAX_OPEN_MAPS)(map_tokens)
         if not counts.any():
             longest = max((file.num_tokens for file in files), default=0)
+            windows = "a window" if shuffle_together == 1 else f"{shuffle_together} windows"
             raise UsageError(
-                f"no token file holds a window of {seq_len} tokens (there are {len(files)}, the longest has "
+                f"no token file holds {windows} of {seq_len} tokens (there are {len(files)}, the longest has "
                 f"{longest:,} tokens); lower data.seq_len or add data"
             )
 
@@ -98,7 +108,8 @@ class Windows(Sequences):
     def _fingerprint(self) -> str:
         eos_id = self.eos_id if self.document_mask else None
         settings = ("windows", self.seq_len, self.repetition_filter, eos_id, bool(self.label_masks))
-        digest = hashlib.sha256(repr(settings).encode())
+        together = (self.shuffle_together,) if self.shuffle_together > 1 else ()
+        digest = hashlib.sha256(repr(settings + together).encode())
         files = (*self.files, *self.label_masks)
         starts = np.linspace(
             0, [max(file.num_tokens - FINGERPRINT_TOKENS, 0) for file in files], FINGERPRINT_SAMPLES, dtype=np.int64

@@ -130,9 +130,7 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, z_loss_weight: float) -> 
     return total, cross_entropy, gradient
 
 
-def fusible_loss_and_gradient(
-    logits: Tensor, targets: Tensor, z_loss_weight: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def fusible_loss_and_gradient(logits: Tensor, targets: Tensor, z_loss_weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the same as `loss_and_gradient`, written so that a compiler makes a few passes over the logits of it.
 
     Uncompiled it holds several float32 copies of all logits. There is no scattered write, which could not be fused.

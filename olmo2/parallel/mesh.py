@@ -12,7 +12,7 @@ Recompute = Literal["none", "mlp", "alternate", "all"]
 
 
 class ParallelSettings(Settings):
-    """How a model is spread over devices: memory and speed depend on it, the result does not."""
+    """How a model is spread over devices: memory and speed depend on it, the result does not (but for float8)."""
 
     shard: int | None = Field(default=None, ge=1)
     """devices over which weights, gradients and optimizer are spread (FSDP); the grid is repeated until every device
@@ -27,7 +27,7 @@ class ParallelSettings(Settings):
     reshard: bool = True
     """drop the gathered weights of a block after its forward (less memory) or keep them until its backward"""
     float8: bool = False
-    """matrix products of the blocks in float8, on devices that have them"""
+    """matrix products of the blocks in float8, on devices that have them; unlike the others, it changes the result"""
 
 
 @dataclass(frozen=True)

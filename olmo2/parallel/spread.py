@@ -1,6 +1,6 @@
 """From a model on one device to one that many devices share: the only place where parallelism is applied.
 
-Order: tensor and context parallelism, compilation, recomputation, then sharding of what is left (FSDP2).
+Order: float8, tensor and context parallelism, compilation, recomputation, then sharding of what is left (FSDP2).
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ from olmo2.model.kv_cache import KVCache
 from olmo2.model.transformer import Backbone, Head, Transformer
 from olmo2.parallel.compile import CompileChoice, compile_blocks
 from olmo2.parallel.context import share_context
+from olmo2.parallel.float8 import use_float8
 from olmo2.parallel.mesh import ParallelSettings
 from olmo2.parallel.positions import Positions
 from olmo2.parallel.ranks import Ranks
@@ -35,6 +36,8 @@ def spread(
     """
     grid = ranks.grid
     model.model.compute_dtype = compute_dtype
+    if settings.float8:
+        use_float8(model, ranks.device, tensor_ranks=grid.tensor)
     if grid.tensor > 1:
         share_products(model, ranks.mesh["tensor"])
     if grid.context > 1:

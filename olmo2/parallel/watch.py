@@ -14,7 +14,7 @@ from datetime import timedelta
 from torch.distributed import DistError, PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 BEAT_SECONDS = 1.0
-SILENT_SECONDS = 30.0  # after which a rank counts as dead; a process that computes still beats
+SILENT_SECONDS = 20.0  # after which a rank counts as dead; a process that computes still beats
 GRACE_SECONDS = 10.0  # between the news and the end, for a main thread that is not waiting and can say it itself
 REASON = "failed"
 
@@ -43,13 +43,13 @@ class Watch:
             try:
                 with self.lock:
                     self.store.set(f"beat/{self.rank}", f"{socket.gethostname()} {beat}")
-                    others = self.look(f"beat/{self.next_rank}")
+                    others = self.look(f"beat/{self.next_rank}") or ""
                     self.reason = self.reason or self.look(REASON)
             except (RuntimeError, DistError):
                 self.reason = self.reason or "the process that coordinates the run is gone"
                 others = seen
             if others != seen or others == "done":
-                seen, since = others or "", time.monotonic()
+                seen, since = others, time.monotonic()
             elif self.reason is None and time.monotonic() - since > SILENT_SECONDS:
                 host = seen.split(" ")[0] or "an unknown machine"
                 self.report(f"rank {self.next_rank} on {host} has died", about="")

@@ -30,6 +30,7 @@ from olmo2.parallel.shards import fill, own_part
 from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.recipe import TrainRecipe
+from olmo2.train.remote_copies import fetch_newest
 from olmo2.train.resume import check_continuation, run_to_resume
 
 Evaluate = Callable[[Transformer], dict[str, float]]
@@ -90,10 +91,13 @@ def assemble(
 ) -> Job:
     """Build a job: from `start` for a new run, from the newest complete checkpoint for one that is resumed.
 
-    Every rank calls this. Nothing is written. Raises UsageError if run.folder holds a run that is not resumed, if
-    the data are no longer the same, or if settings do not fit each other.
+    Every rank calls this. Nothing is written but a checkpoint fetched from keep.remote_folder. Raises UsageError if
+    run.folder holds a run that is not resumed, if the data are no longer the same, or if settings do not fit.
     """
     run = recipe.run
+    if ranks.is_main:
+        fetch_newest(recipe)
+    ranks.wait_for_all()
     checkpoint = run_to_resume(recipe)
     begin = start() if checkpoint is None else start_of(checkpoint)
     state = begin.goes_on
@@ -104,6 +108,7 @@ def assemble(
         sequences,
         phases=phases_of(recipe, sequences.seq_len, begin.config.max_position_embeddings, ranks),
         seed=run.seed,
+        first_epoch=getattr(getattr(recipe, "data", None), "first_epoch", 0),
         rank=ranks.batch_rank,
         world_size=ranks.grid.batch_ranks,
         order=Path(run.folder) / ORDER_FOLDER,

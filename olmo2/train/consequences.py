@@ -13,6 +13,7 @@ from olmo2.checkpoint.revision import split_revision
 from olmo2.data.step_plan import StepPlan, make_phases
 from olmo2.data.token_data import TokenDataSettings
 from olmo2.data.token_files import open_tokens
+from olmo2.data.windows import count_windows
 from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
 from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig, model_config
 from olmo2.optim.adamw import OptimSettings
@@ -33,7 +34,7 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     data: Any = getattr(recipe, "data", None)  # every training stage has data, of its own kind
     config, about_shape = shape_of(recipe)
     facts = about_shape if config is None else about_shape | parameters(config)
-    num_windows, about_data = count_windows(data)
+    num_windows, about_data = count_sequences(data)
     facts |= about_data
     run, seq_len = recipe.run, int(data.seq_len)
     if num_windows is None and run.epochs is not None:
@@ -156,7 +157,7 @@ def parent_of(recipe: TrainRecipe) -> str:
     return str(getattr(recipe, "load_path", ""))
 
 
-def count_windows(data: Settings) -> tuple[int | None, dict[str, str]]:
+def count_sequences(data: Settings) -> tuple[int | None, dict[str, str]]:
     """Return the number of sequences in the token files and a fact about them; None where they cannot be counted."""
     if not isinstance(data, TokenDataSettings):
         return None, {}
@@ -164,7 +165,7 @@ def count_windows(data: Settings) -> tuple[int | None, dict[str, str]]:
         files = open_tokens(data.paths, data.dtype)
     except UsageError as error:
         return None, {"data": f"not counted: {error}"}
-    num_windows = sum(file.num_tokens // data.seq_len for file in files)
+    num_windows = sum(count_windows(file, data.seq_len, data.shuffle_together) for file in files)
     tokens = f"{num_windows * data.seq_len:,} tokens in {num_windows:,} sequences of {len(files):,} files"
     return num_windows, {"data": tokens}
 

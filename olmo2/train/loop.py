@@ -9,7 +9,9 @@ from types import FrameType
 from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
+from olmo2.base.remote import require_writable
 from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
+from olmo2.checkpoint.mirror import upload_checkpoint
 from olmo2.data.batch import Sequences
 from olmo2.optim.schedule import learning_rate
 from olmo2.optim.skip_ranges import StepRanges
@@ -21,6 +23,7 @@ from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
 
 
@@ -44,11 +47,15 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
     if job.resumed is not None and job.first_step > job.total_steps:
         print(f"{job.folder} is complete: {job.first_step - 1} steps")
+        if job.ranks.is_main and job.recipe.keep.remote_folder is not None:
+            upload_checkpoint(job.resumed, job.recipe.keep.remote_folder)  # nothing to do if it is there
         return job.resumed
     with exclusive_folder(job.folder) if job.ranks.is_main else nullcontext():
         if job.ranks.is_main:
             if latest_checkpoint(job.folder, job.recipe.run.stage) != job.resumed:
                 raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
+            if job.recipe.keep.remote_folder is not None:
+                require_writable(job.recipe.keep.remote_folder)
             write_recipe(job.recipe, job.folder / RECIPE_FILE)
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
@@ -62,7 +69,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
     batches = job.loader.batches(job.first_step, job.total_steps)
     to_skip = StepRanges(run.skip_steps)
     num_broken = 0
-    with closing(RunLog(job)) as log, closing(batches), closing(Saver(job)) as saver, stop_requests() as stop:
+    with closing(RunLog(job)) as log, closing(batches), closing(Saver(job, log.say)) as saver, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
             batch, span = next(batches), job.loader.plan.span(step)
             tokens = span.tokens_before + span.tokens
@@ -99,7 +106,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
             if is_noteworthy or is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step:
                 log.write(step, metrics, tokens=tokens, lr=lr, held_out=held_out)
             if is_stopped and not is_last:
-                saved = f"{saver.newest} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
+                saved = f"{saver.last()} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
                 raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
         return saver.last()
 
@@ -119,7 +126,10 @@ def diverged(job: Job, step: int, num_broken: int) -> str:
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect interrupt and termination signals instead of dying of them; a second one is obeyed at once."""
+    """Collect interrupts and notices of the end instead of dying of them; a second one is obeyed at once.
+
+    SIGTERM is what clouds and Slurm send before they take a machine away, SIGUSR1 what Slurm's --signal=USR1 asks for.
+    """
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -128,7 +138,7 @@ def stop_requests() -> Iterator[list[int]]:
         received.append(number)
         print("stopping after this step (again to stop at once)", flush=True)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
         yield received
     finally:

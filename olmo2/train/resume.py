@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from olmo2.base.config import read_yaml
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
@@ -23,6 +25,8 @@ FIXED_SETTINGS = (
     "run.batch_schedule",
     "data.seq_len",
     "data.seq_len_schedule",
+    "data.first_epoch",
+    "data.shuffle_together",
 )
 
 
@@ -78,7 +82,7 @@ def is_vacant(folder: Path) -> bool:
 
 def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:
     """Say which settings differ from those the run was started with; UsageError for one that must stay."""
-    before, after = flat(read_yaml(stored)), flat(recipe.model_dump(mode="json"))
+    before, after = flat(stored_settings(stored, recipe)), flat(recipe.model_dump(mode="json"))
     changes = {
         name: f"{name} was {before.get(name)}, is {after.get(name)}"
         for name in sorted(before.keys() | after.keys())
@@ -90,6 +94,15 @@ def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:
                 raise UsageError(f"{change}: {stored.parent} cannot go on with it; set it back or use a new run.folder")
     for change in changes.values():
         print(f"changed since the run began: {change}")
+
+
+def stored_settings(stored: Path, recipe: TrainRecipe) -> dict[str, Any]:
+    """Return the settings that a run was started with; those that are newer than the run have their defaults."""
+    values = read_yaml(stored)
+    try:
+        return type(recipe).model_validate(values).model_dump(mode="json")
+    except ValidationError:  # of another verb, or with settings that are gone: to be compared as they are
+        return values
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """When the checkpoints of a run are begun, finished, proven and dropped."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from olmo2.base.config import recipe_text
-from olmo2.checkpoint.keep import drop_ephemeral
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
 from olmo2.optim.adamw import optimizer_tensors
 from olmo2.train.assemble import Job
+from olmo2.train.remote_copies import Replacements
 
 
 class Saver:
@@ -17,8 +18,9 @@ class Saver:
     weights.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, say: Callable[[str], None] = print) -> None:
         self.job = job
+        self.replacements = Replacements(job.folder, job.recipe.keep.remote_folder, say)
         self.writer = CheckpointWriter(job.ranks, background=job.recipe.keep.background)
         self.newest: Path | None = job.resumed
         self.unproven: Path | None = None
@@ -55,7 +57,7 @@ class Saver:
     def after_step(self, *, is_finite: bool, is_written: bool) -> None:
         """Finish what all ranks have written; drop what a checkpoint replaces whose weights have proven themselves."""
         if self.unproven is not None and is_finite:
-            self.drop_before(self.unproven)
+            self.replace_with(self.unproven)
             self.unproven = None
         if is_written:
             self.finish()
@@ -67,16 +69,18 @@ class Saver:
             self.newest = self.unproven = finished
 
     def last(self) -> Path:
-        """Return the checkpoint of the last step, which replaces all ephemeral ones."""
+        """Return the checkpoint of the last step, which replaces all ephemeral ones; copied, if it is to be."""
         assert self.newest is not None and self.writer.folder is None
-        self.drop_before(self.newest)
+        self.replace_with(self.newest)
+        self.replacements.settle()
         return self.newest
 
-    def drop_before(self, checkpoint: Path) -> None:
-        """Delete the ephemeral checkpoints of earlier steps."""
+    def replace_with(self, checkpoint: Path) -> None:
+        """Let a checkpoint take the place of the ephemeral ones of earlier steps."""
         if self.job.ranks.is_main:
-            drop_ephemeral(self.job.folder, before=checkpoint)
+            self.replacements.add(checkpoint)
 
     def close(self) -> None:
         """Give up what has not been finished."""
         self.writer.abandon()
+        self.replacements.close()

@@ -66,7 +66,8 @@ def trace(recipe: TraceRecipe) -> None:
     tokenizer = run_tokenizer(folder) if recipe.text or data.document_mask else None
     sequences = open_data(folder, data, tokenizer)
     span = step_span(recipe, run, data, sequences)
-    indices = order_of_epoch(folder, run.seed, span.epoch, len(sequences))[span.first : span.first + span.sequences]
+    order = order_of_epoch(folder, run.seed, data.first_epoch + span.epoch, sequences)
+    indices = order[span.first : span.first + span.sequences]
     say_what_is_slow_or_unknown(files_of(sequences, indices))
     found = origins(sequences, indices)
     if recipe.format == "table":
@@ -137,12 +138,13 @@ def step_span(
     return plan.span(recipe.step)
 
 
-def order_of_epoch(folder: Path, seed: int, epoch: int, num_sequences: int) -> np.ndarray:
+def order_of_epoch(folder: Path, seed: int, epoch: int, sequences: Windows | MixedWindows) -> np.ndarray:
     """Return the order of an epoch, (n,): the one that the run has saved, or the same computed again."""
-    path = order_path(folder / ORDER_FOLDER, num_sequences, seed, epoch)
+    which = (folder / ORDER_FOLDER, len(sequences), seed, epoch, sequences.shuffle_together)
+    path = order_path(*which)
     if not path.exists():
         note(f"there is no {path}: computing the order again, minutes for a billion sequences")
-    return load_order(folder / ORDER_FOLDER, num_sequences, seed, epoch, is_saver=False)
+    return load_order(*which, is_saver=False)
 
 
 def say_what_is_slow_or_unknown(files: Sequence[Path]) -> None:

@@ -32,6 +32,15 @@ def test_the_library_reads_what_it_would_have_written(tmp_path: Path, dtype: tor
         assert torch.equal(ours[name], tensor), name
 
 
+def test_every_tensor_may_have_a_dtype_of_its_own(tmp_path: Path) -> None:
+    dtypes = {"b": torch.float32, "a": torch.float32, "c": torch.bfloat16, "ü": torch.bfloat16}
+    write_tensor_stream(tmp_path / "ours", SHAPES, TENSORS.values(), dtype=dtypes)
+    ours = load_file(tmp_path / "ours")
+    for name, tensor in TENSORS.items():
+        assert ours[name].dtype == dtypes[name]
+        assert torch.equal(ours[name], tensor.to(dtypes[name])), name
+
+
 def test_tensors_start_aligned(tmp_path: Path) -> None:
     for length in range(1, 10):
         write_tensor_stream(tmp_path / "file", {"a" * length: (1,)}, [torch.ones(1)], dtype=torch.float32)

@@ -1,5 +1,7 @@
 """The data order is the published one: PCG64(seed + epoch) shuffles 0, 1, 2, ..."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,56 @@ def test_only_the_saver_writes(tmp_path: Path) -> None:
     assert np.array_equal(saved, expected)
     assert not saved.flags.owndata  # mapped: in memory once for all processes
     assert np.array_equal(np.fromfile(order_path(tmp_path, 1000, 1, 2), "<u4"), expected)
+
+
+def order_by_hand(num_sequences: int, seed: int, epoch: int, together: int) -> list[int]:
+    """OLMo-core's rule with plain lists: the groups are shuffled as single sequences of so many would be."""
+    groups = list(range(num_sequences // together))
+    np.random.Generator(np.random.PCG64(seed + epoch)).shuffle(shuffled := np.array(groups))
+    return [group * together + place for group in shuffled.tolist() for place in range(together)]
+
+
+@pytest.mark.parametrize(("num_sequences", "together"), [(20, 2), (21, 3), (8, 8), (100_000, 4), (100, 1)])
+def test_groups_stay_together(monkeypatch: pytest.MonkeyPatch, num_sequences: int, together: int) -> None:
+    """Whether they are spread out in one block or in many, of which some write where others were read."""
+    expected = order_by_hand(num_sequences, 34521, 1, together)
+    for block in (2**20, 1000, 7):
+        monkeypatch.setattr("olmo2.data.global_order.BLOCK", block)
+        order = global_order(num_sequences, 34521, 1, together)
+        assert order.dtype == np.uint32
+        assert order.tolist() == expected
+
+
+def test_frozen_pairs() -> None:
+    """Printed by OLMo-core's _build_global_indices for 12 instances in chunks of 2, with seed 34521 and epoch 1."""
+    assert global_order(12, 34521, 1, 2).tolist() == [8, 9, 0, 1, 10, 11, 2, 3, 4, 5, 6, 7]
+
+
+def test_variants_have_files_of_their_own(tmp_path: Path) -> None:
+    variants = [(seed, epoch, together) for seed in (1, 2) for epoch in (0, 1) for together in (1, 2, 4)]
+    for seed, epoch, together in variants:
+        load_order(tmp_path, 1000, seed, epoch, together, is_saver=True)
+    for seed, epoch, together in variants:
+        saved = load_order(tmp_path, 1000, seed, epoch, together, is_saver=False)
+        assert saved.tolist() == order_by_hand(1000, seed, epoch, together)
+    assert len(list(tmp_path.iterdir())) == len(variants)
+    assert (tmp_path / "order-seed1-epoch0-of1000.npy").exists()  # under this name since the first release
+
+
+MAKE_A_LARGE_ORDER = """
+from pathlib import Path
+from olmo2.data.global_order import global_order
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+before = peak()
+print(len(global_order(16_000_000, 1, 1, 2)), peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory as Linux reports it")
+def test_groups_take_no_second_copy() -> None:
+    """64 MB here; 4 GB for a billion sequences, which have to fit in five."""
+    output = subprocess.run([sys.executable, "-c", MAKE_A_LARGE_ORDER], capture_output=True, text=True, check=True)
+    length, extra_bytes = map(int, output.stdout.split())
+    assert length == 16_000_000
+    assert extra_bytes < 4 * length + 40e6

@@ -20,6 +20,7 @@ class Numbers:
     """Sequences of one token: their own number. Remembers which were asked for."""
 
     seq_len = 1
+    shuffle_together = 1
 
     def __init__(self, num_sequences: int, broken: int | None = None) -> None:
         self.num_sequences = num_sequences
@@ -225,3 +226,28 @@ def wait_until(condition: object, seconds: float = 5.0) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def test_pairs_and_epochs_from_one(tmp_path: Path) -> None:
+    """What OLMo-core reads: seed + 1 shuffles the pairs of the first epoch, and the tail of a file is cut at a pair."""
+    for name, start, tokens in (("a", 0, 4 * 7 + 3), ("b", 100, 4 * 4), ("c", 200, 4 * 1)):  # 7, 4 and 1 windows
+        np.arange(start, start + tokens, dtype="<u2").tofile(tmp_path / f"{name}.npy")
+    files = open_tokens([str(tmp_path / "*.npy")], "uint16")
+    windows = Windows(files, seq_len=4, vocab_size=1000, shuffle_together=2)
+    firsts = [*range(0, 24, 4), *range(100, 116, 4)]  # first tokens of the windows that remain, c gives no pair
+    assert windows.batch(np.arange(len(windows))).input_ids[:, 0].tolist() == firsts
+    read: list[int] = []
+    for epoch in (1, 2):
+        pairs = np.arange(5, dtype=np.uint32)
+        np.random.Generator(np.random.PCG64(7 + epoch)).shuffle(pairs)
+        read += [firsts[2 * pair + place] for pair in pairs.tolist() for place in (0, 1)][:8]  # two batches of four
+    for world_size in (1, 2):
+        loaders = [
+            Loader(windows, global_batch_sequences=4, seed=7, first_epoch=1, rank=rank, world_size=world_size, order=at)
+            for rank in range(world_size)
+            for at in (tmp_path / "order",)
+        ]
+        batches = [[numbers(loader.batch(step)) for loader in loaders] for step in (1, 2, 3, 4)]
+        assert [number for batch in batches for row in zip(*batch, strict=True) for number in row] == read
+    names = {path.name for path in (tmp_path / "order").iterdir()}
+    assert names == {f"order-seed7-epoch{epoch}-of10-together2.npy" for epoch in (1, 2)}

@@ -88,6 +88,10 @@ def test_paths_are_plain_windows(tmp_path: Path, tokenizer: Tokenizer) -> None:
         ({"paths": ["a"], "mix": [{"paths": ["a"], "ratio": 1}], "mix_tokens": 9}, "not both"),
         ({"mix": [{"paths": ["a"], "ratio": 1}]}, "mix needs mix_tokens"),
         ({"paths": ["a"], "mix_tokens": 9}, "mix_tokens a mix"),
+        (
+            {"mix": [{"paths": ["a"], "ratio": 1}], "mix_tokens": 9, "shuffle_together": 2},
+            "shuffle_together needs paths",
+        ),
     ],
 )
 def test_data_given_twice_or_by_halves(values: dict[str, Any], message: str) -> None:

@@ -119,6 +119,8 @@ def test_no_file_holds_a_window(tmp_path: Path) -> None:
         make_windows(tmp_path, [[1, 2, 3], [1]])
     with pytest.raises(UsageError, match=r"lower data\.seq_len or add data"):
         Windows([], seq_len=4, vocab_size=100)
+    with pytest.raises(UsageError, match=r"no token file holds 2 windows of 4 tokens"):
+        make_windows(tmp_path, [[1] * 7, [2] * 4], shuffle_together=2)
 
 
 def test_fingerprint_changes_with_what_is_trained_on(tmp_path: Path) -> None:
@@ -136,6 +138,7 @@ def test_fingerprint_changes_with_what_is_trained_on(tmp_path: Path) -> None:
         fingerprint("last", [[*ids[:-1], 99], ids[:8]]),
         fingerprint("middle", [ids[:3000] + [99] * 100 + ids[3100:], ids[:8]]),
         fingerprint("length", [ids, ids[:8]], seq_len=5),
+        fingerprint("pairs", [ids, ids[:8]], shuffle_together=2),
         fingerprint("unfiltered", [ids, ids[:8]], repetition_filter=False),
         fingerprint("documents", [ids, ids[:8]], document_mask=True, eos_id=9),
         fingerprint("mask", [ids, ids[:8]], [[True] * len(ids), [True] * 8]),

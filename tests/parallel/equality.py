@@ -26,11 +26,11 @@ from olmo2.parallel.spread import spread
 from olmo2.train.step import next_token_loss, train_step
 
 CONFIG = ModelConfig(
-    hidden_size=32,
+    hidden_size=64,
     intermediate_size=48,
     num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
+    num_attention_heads=8,
+    num_key_value_heads=4,
     vocab_size=130,
     max_position_embeddings=64,
 )
@@ -100,9 +100,9 @@ def on_ranks(ranks: Ranks, settings: ParallelSettings, has_documents: bool, micr
 
 
 def grids(world_size: int) -> list[dict[str, Any]]:
-    """Every way to divide the ranks over the four dimensions that the tiny model allows."""
+    """Every way to divide the ranks over the four dimensions."""
     found = []
-    for shard, context, tensor in itertools.product((1, 2, 4), (1, 2, 4), (1, 2)):
+    for shard, context, tensor in itertools.product((1, 2, 4), repeat=3):
         if world_size % (shard * context * tensor) == 0:
             found.append({"shard": shard, "context": context, "tensor": tensor})
     return found

@@ -33,6 +33,12 @@ def test_a_silent_rank_is_reported(store: TCPStore) -> None:
     first.stop()
 
 
+def test_a_rank_that_died_before_its_first_beat_is_reported(store: TCPStore) -> None:
+    first = Watch(0, 2)
+    assert "rank 1 on an unknown machine has died" in str(first.wait_for_reason(20))
+    first.stop()
+
+
 def test_a_rank_that_is_done_is_not_missed(store: TCPStore) -> None:
     first, second = Watch(0, 2), Watch(1, 2)
     second.finish()

@@ -111,6 +111,17 @@ def test_ingredients(size: str, seeds: list[int], mixes: list[str]) -> None:
     assert RECIPES[f"{size}/1-pretrain.yaml"]["run"]["seed"] == (34521 if size == "32b" else 6198)
 
 
+def test_the_order_of_the_32b() -> None:
+    """OLMo-core counts epochs from 1; max_target_sequence_length of 8,192 is in its stage 1 alone."""
+    settings = [
+        (recipe["data"].get("first_epoch"), recipe["data"].get("shuffle_together"))
+        for recipe in of_size("32b").values()
+    ]
+    assert settings == [(1, 2), (1, None), (1, None), (1, None)]
+    for recipe in of_size(*OLD_TRAINER).values():
+        assert not recipe["data"].keys() & {"first_epoch", "shuffle_together"}
+
+
 def test_soups() -> None:
     """All ingredients, equally; the 1B's third ingredient was released as it is."""
     soups = {name.split("/")[0]: recipe for name, recipe in RECIPES.items() if recipe["verb"] == "soup"}

@@ -35,8 +35,8 @@ def assert_bit_identical(left: Path, right: Path) -> None:
     assert states[0] == states[1]
 
 
-def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the process receive a termination signal during a step."""
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, number: int = signal.SIGTERM) -> None:
+    """Make the process receive a signal during a step."""
     real = loop.train_step
     count = 0
 
@@ -44,17 +44,19 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal count
         count += 1
         if count == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return real(*arguments, **settings)
 
     monkeypatch.setattr(loop, "train_step", counting)
 
 
-@pytest.mark.parametrize("step", [1, 4])
-def test_stopped_and_resumed_equals_uninterrupted(corpus: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+@pytest.mark.parametrize(("step", "number"), [(1, signal.SIGTERM), (4, signal.SIGINT), (4, signal.SIGUSR1)])
+def test_stopped_and_resumed_equals_uninterrupted(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, step: int, number: int
+) -> None:
     whole = pretrain(pretrain_recipe(corpus, "whole"))
     with monkeypatch.context() as patched:
-        stop_at(step, patched)
+        stop_at(step, patched, number)
         with pytest.raises(RunError, match=rf"stopped after step {step}; .* is saved: go on with --resume"):
             pretrain(pretrain_recipe(corpus, "stopped"))
     resumed = pretrain(pretrain_recipe(corpus, "stopped", changes={"resume": True}))

@@ -1,12 +1,15 @@
 """Going on with a run: what may have changed, what must not, and what is not taken for a run."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from olmo2.base.config import write_recipe
+from olmo2.base.config import read_yaml, write_recipe
 from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint.reshard import ReshardRecipe, reshard
 from olmo2.train.pretrain import pretrain
 from tests.train.conftest import TINY_MODEL, pretrain_recipe
 
@@ -58,6 +61,12 @@ def test_resume_skips_a_torn_checkpoint(corpus: Path) -> None:
         ({"global_batch_tokens": 512}, {}, r"run\.global_batch_tokens was 256, is 512"),
         ({}, {"model": TINY_MODEL | {"hidden_size": 64}}, r"model\.hidden_size was 32, is 64"),
         ({}, {"data": {"paths": ["tokens"], "seq_len": 64}}, r"data\.seq_len was 32, is 64"),
+        ({}, {"data": {"paths": ["tokens"], "seq_len": 32, "first_epoch": 1}}, r"data\.first_epoch was 0, is 1"),
+        (
+            {},
+            {"data": {"paths": ["tokens"], "seq_len": 32, "shuffle_together": 2}},
+            r"data\.shuffle_together was 1, is 2",
+        ),
     ],
 )
 def test_what_decides_weights_and_data_cannot_change_on_resume(
@@ -88,3 +97,33 @@ def test_a_lone_torn_checkpoint_is_named(corpus: Path) -> None:
 def test_a_shorter_length_finds_the_run_complete(corpus: Path) -> None:
     checkpoint = pretrain(pretrain_recipe(corpus))
     assert pretrain(pretrain_recipe(corpus, total_tokens=3 * 256, changes={"resume": True})) == checkpoint
+
+
+def test_a_run_older_than_a_setting_had_its_default(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the settings that must stay, too."""
+    checkpoint = pretrain(pretrain_recipe(corpus))
+    stored = corpus / "run" / "recipe.yaml"
+    values = read_yaml(stored)
+    del values["data"]["first_epoch"], values["data"]["shuffle_together"], values["run"]["batch_schedule"]
+    stored.write_text(json.dumps(values))
+    capsys.readouterr()
+    assert pretrain(pretrain_recipe(corpus, changes={"resume": True})) == checkpoint
+    assert "changed since" not in capsys.readouterr().out
+
+
+def test_a_resharded_checkpoint_is_gone_on_with(corpus: Path) -> None:
+    """To the same weights as those of a run that was never stopped."""
+    whole = pretrain(pretrain_recipe(corpus, "whole", total_tokens=8 * 256))
+    changes = {"keep": {"save_every_steps": 4}}
+    pretrain(pretrain_recipe(corpus, total_tokens=8 * 256, changes=changes))
+    run = corpus / "run"
+    shutil.rmtree(run / whole.name)
+    [checkpoint] = run.glob("stage1-*")
+    new = corpus / "new" / checkpoint.name
+    reshard(ReshardRecipe(checkpoint=str(checkpoint), output=str(new), max_file_gb=1e-5))
+    assert len(list(new.glob("model-*"))) > 1 and len(list((new / "trainer").glob("optimizer-*"))) > 1
+    shutil.rmtree(checkpoint)
+    new.rename(checkpoint)
+    last = pretrain(pretrain_recipe(corpus, total_tokens=8 * 256, changes=changes | {"resume": True}))
+    for name in ("model.safetensors", "trainer/optimizer.safetensors"):
+        assert (last / name).read_bytes() == (whole / name).read_bytes()

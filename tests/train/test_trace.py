@@ -155,3 +155,18 @@ def test_folders_that_hold_no_such_run(
         (tmp_path / RECIPE_FILE).write_text(json.dumps(values))
     with pytest.raises(UsageError, match=message):
         traced(tmp_path, 1, capsys)
+
+
+def test_pairs_and_epochs_from_one(corpus: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether the order is the one that the run saved or is computed again."""
+    data = {"paths": [str(corpus / "tokens")], "seq_len": 32, "first_epoch": 1, "shuffle_together": 2}
+    recipe = pretrain_recipe(corpus, changes={"data": data})
+    pretrain(recipe)
+    tokens = np.fromfile(corpus / "tokens/part-00000.npy", "<u2")
+    pairs = np.arange(len(tokens) // 64, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(recipe.run.seed + 1)).shuffle(pairs)
+    expected = [64 * pair + start for pair in pairs[4:8].tolist() for start in (0, 32)]  # step 2 reads 8 sequences
+    assert [each["start"] for each in traced(corpus / "run", 2, capsys)] == expected
+    [order] = (corpus / "run" / "order").iterdir()
+    order.unlink()
+    assert [each["start"] for each in traced(corpus / "run", 2, capsys)] == expected

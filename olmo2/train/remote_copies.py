@@ -1,0 +1,84 @@
+"""Copies of a run's checkpoints in a remote folder, made by a thread while training goes on, and fetched to resume."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.base.files import atomic_file, exclusive_folder
+from olmo2.checkpoint.keep import RECIPE_FILE, drop_ephemeral, latest_checkpoint, set_torn_aside, stage_and_step
+from olmo2.checkpoint.mirror import (
+    download_checkpoint,
+    drop_remote_ephemeral,
+    newest_remote_checkpoint,
+    upload_checkpoint,
+)
+from olmo2.train.recipe import TrainRecipe
+
+
+class Replacements:
+    """Lets a checkpoint take the place of ephemeral ones: copied first if there is a remote folder, then they go.
+
+    An upload that fails does not stop the run: the next one may succeed. What failed last is raised by `settle`.
+    """
+
+    def __init__(self, run_folder: Path, remote_folder: str | None, say: Callable[[str], None]) -> None:
+        self.run_folder, self.remote_folder, self.say = run_folder, remote_folder, say
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="remote-copy")
+        self.newest: Future[None] | None = None
+
+    def add(self, checkpoint: Path) -> None:
+        """Copy `checkpoint`, which has proven itself, and drop what it replaces; a copy is made in the background."""
+        if self.remote_folder is None:
+            drop_ephemeral(self.run_folder, before=checkpoint)
+        else:
+            self.newest = self.thread.submit(self.copy_and_drop, checkpoint, self.remote_folder)
+
+    def copy_and_drop(self, checkpoint: Path, remote_folder: str) -> None:
+        """Do the work of `add` in the thread; local checkpoints stay while the copy of a later one fails."""
+        try:
+            remote = upload_checkpoint(checkpoint, remote_folder)
+            drop_remote_ephemeral(remote_folder, before=remote)
+        except (RunError, UsageError) as error:
+            self.say(f"{checkpoint} could not be copied: {error}")
+            raise
+        drop_ephemeral(self.run_folder, before=checkpoint)
+
+    def settle(self) -> None:
+        """Wait for all copies. Raises RunError if the newest checkpoint could not be copied."""
+        if self.newest is None:
+            return
+        try:
+            self.newest.result()
+        except (RunError, UsageError) as error:
+            raise RunError(
+                f"{error}; all checkpoints are safe in {self.run_folder}, and --resume copies them"
+            ) from None
+
+    def close(self) -> None:
+        """Drop what has not been begun and wait for what has."""
+        self.thread.shutdown(wait=True, cancel_futures=True)
+
+
+def fetch_newest(recipe: TrainRecipe) -> None:
+    """Download the newest remote checkpoint of the stage into the run folder, if that holds no newer one.
+
+    So a run goes on after the disk of its machine is lost. Raises UsageError or RunError as the download does.
+    """
+    folder, remote_folder = Path(recipe.run.folder), recipe.keep.remote_folder
+    if not recipe.resume or remote_folder is None:
+        return
+    remote = newest_remote_checkpoint(remote_folder, recipe.run.stage)
+    here = latest_checkpoint(folder, recipe.run.stage)
+    if remote is None:
+        return
+    name = remote.rpartition("/")[2]
+    if here is not None and stage_and_step(here)[1] >= stage_and_step(Path(name))[1]:
+        return
+    with exclusive_folder(folder):
+        print(f"fetching {remote}")
+        set_torn_aside(folder / name)
+        download_checkpoint(remote, folder / name)
+        if not (folder / RECIPE_FILE).exists():
+            with atomic_file(folder / RECIPE_FILE) as file:
+                file.write((folder / name / RECIPE_FILE).read_text(encoding="utf-8"))
