@@ -1,18 +1,18 @@
 """Measure training on one GPU: our model and our step on random tokens, as `olmo2 pretrain` takes them.
 
-Every case is a fresh process: micro-batch size and recompute setting, and on request transformers' Olmo2ForCausalLM with
-the same weights, batch and optimizer, plain and compiled. A step is gradient accumulation over the micro-batches, float32
+Every case is a fresh process: micro-batch size and recompute setting, and on request transformers' Olmo2ForCausalLM
+with the same batch and optimizer, plain and compiled. A step is gradient accumulation over the micro-batches, float32
 weights under bfloat16 products, clipping, and fused AdamW. Reported are the median of the steps after the warm-up, the
-share of the matmul peak (measured in the same process, warm, right before), the peak of torch's allocations, and beside it
-what the memory model of `olmo2 plan` predicts. FLOPs follow olmo2/model/flops.py.
+share of the matmul peak (measured in the same process, warm), the peak of torch's allocations, and beside it what the
+memory model of `olmo2 plan` predicts. FLOPs follow olmo2/model/flops.py.
 
-    PYTHONPATH=. python bench/train_gpu.py --micro_batches 4 8 16 --recompute none --transformers --json gpu.json
+    PYTHONPATH=. python bench/train_gpu.py --micro_batches 4 8 16 --transformers --json gpu.json
     PYTHONPATH=. python bench/train_gpu.py --micro_batches 8 --attention flash --profile profile/
-    PYTHONPATH=. python bench/train_gpu.py --size olmo2-1m --vocab_size 1000 --device cpu --seq_len 128 --sequences 8
+    PYTHONPATH=. python bench/train_gpu.py --size olmo2-1m --vocab_size 1000 --device cpu --seq_len 128     to try it
 
 It needs torch, numpy, pydantic, pydantic-settings and PyYAML, for --transformers also transformers, and neither an
-installed olmo2 nor any data. On a machine without pydantic: `pip install --target extra pydantic pydantic-settings pyyaml`
-for the same Python, and PYTHONPATH=.:extra. A case of the 1B takes about a minute on an H200, most of it compiling.
+installed olmo2 nor any data. On a machine without pydantic: `pip install --target extra pydantic pydantic-settings
+pyyaml` with the same Python, and PYTHONPATH=.:extra. Count on a minute for each case of the 1B, most of it compiling.
 """
 
 import argparse
