@@ -33,8 +33,7 @@ from olmo2.parallel.memory import peak_memory
 from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import alone
 from olmo2.parallel.workload import Workload
-from olmo2.train.loop import next_token_loss
-from olmo2.train.step import train_step
+from olmo2.train.step import next_token_loss, train_step
 
 CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -9,7 +9,7 @@ Source   torch's FSDP2 (arXiv 2304.11277 describes its predecessor): gradients o
 
 from dataclasses import dataclass, fields, replace
 
-from olmo2.loss.language_model import CACHED_LOGITS, CHUNK_ROWS
+from olmo2.loss.language_model import CACHED_LOGITS, chunk_rows
 from olmo2.model.blocked_attention import blocks
 from olmo2.parallel.activations import (
     block_activations,
@@ -131,13 +131,15 @@ def compute_weights(work: Workload) -> int:
 def loss_working(work: Workload) -> int:
     """Return what the loss holds while a chunk of logits is alive (loss/language_model.py)."""
     positions, vocab_size = work.own_positions, work.config.vocab_size
-    rows = min(CHUNK_ROWS, positions)
+    rows = min(chunk_rows(is_cpu=work.is_cpu), positions)
     logits = rows * vocab_size
     # Logits, their gradient and, until it is overwritten, the gradient of the chunk before.
     held = logits * (3 if positions > rows else 2) * work.dtype_bytes
     if work.is_cpu:  # a few rows at a time in float32
         some = min(logits, max(CACHED_LOGITS, vocab_size))
         precise = FLOAT32 * some * (1 if work.dtype_bytes == FLOAT32 else 2)
+    elif work.is_compiled:  # nothing between the logits and their gradient
+        precise = 0
     else:  # logits and probabilities of the chunk in float32
         precise = FLOAT32 * logits * (1 if work.dtype_bytes == FLOAT32 else 2)
     product = work.dtype_bytes * (logits + work.table_size)  # one gradient of logits, and its share of the matrix's

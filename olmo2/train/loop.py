@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
@@ -13,9 +12,7 @@ from olmo2.base.files import exclusive_folder
 from olmo2.base.remote import require_writable
 from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
 from olmo2.checkpoint.mirror import upload_checkpoint
-from olmo2.data.batch import Batch, Sequences
-from olmo2.loss.language_model import LossSums, language_model_loss
-from olmo2.model.transformer import Transformer
+from olmo2.data.batch import Sequences
 from olmo2.optim.schedule import learning_rate
 from olmo2.optim.skip_ranges import StepRanges
 from olmo2.parallel.launch import join_ranks
@@ -24,7 +21,7 @@ from olmo2.train.assemble import Job, Start, assemble
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
-from olmo2.train.step import LEFT_OUT, LossOf, train_step
+from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
@@ -125,18 +122,6 @@ def diverged(job: Job, step: int, num_broken: int) -> str:
         f"the last {num_broken} steps, up to step {step}, had a loss or gradient that is not finite; "
         f"{where} a lower optim.peak_lr or other data"
     )
-
-
-def next_token_loss(z_loss_weight: float) -> LossOf:
-    """Return the loss of language modelling: cross-entropy of the next token plus z-loss."""
-
-    def loss_of(model: Transformer, batch: Batch) -> LossSums:
-        def head(hidden: Any, lm_head_weight: Any) -> Any:
-            return language_model_loss(hidden, lm_head_weight, batch.labels, z_loss_weight=z_loss_weight)
-
-        return model(batch.input_ids, document_ids=batch.document_ids, head=head)
-
-    return loss_of
 
 
 @contextmanager

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from olmo2.data.batch import IGNORED_LABEL, Batch
-from olmo2.loss.language_model import LossSums
+from olmo2.loss.language_model import LossSums, language_model_loss
 from olmo2.model.transformer import Transformer
 from olmo2.optim.skip_step import StepGuard
+from olmo2.parallel.compile import chunk_loss_of
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import local_part, num_copies
 
@@ -36,6 +38,22 @@ class StepMetrics:
 LEFT_OUT = StepMetrics(math.nan, math.nan, 0, is_skipped=True, is_left_out=True)
 
 
+def next_token_loss(z_loss_weight: float) -> LossOf:
+    """Return the loss of language modelling: cross-entropy of the next token plus z-loss."""
+
+    def loss_of(model: Transformer, batch: Batch) -> LossSums:
+        chunk_loss = chunk_loss_of(model)
+
+        def head(hidden: Any, lm_head_weight: Any) -> Any:
+            return language_model_loss(
+                hidden, lm_head_weight, batch.labels, z_loss_weight=z_loss_weight, chunk_loss=chunk_loss
+            )
+
+        return model(batch.input_ids, document_ids=batch.document_ids, head=head)
+
+    return loss_of
+
+
 def train_step(
     model: Transformer,
     optimizer: torch.optim.Optimizer,
@@ -57,8 +75,9 @@ def train_step(
     batch = replace(batch, labels=ranks.positions.own(batch.labels))
     target_tokens = int(ranks.sum(int((batch.labels != IGNORED_LABEL).sum()))[0])
     cross_entropy = torch.zeros((), dtype=torch.float64, device=model.device)
-    for micro_batch in batch.split(micro_batch_sequences):
-        sums = loss_of(model, micro_batch.to(model.device))
+    # Copied as a whole: every copy makes the processor wait for what the device still has to do.
+    for micro_batch in batch.to(model.device).split(micro_batch_sequences):
+        sums = loss_of(model, micro_batch)
         (sums.total / max(target_tokens, 1)).backward()
         cross_entropy += sums.cross_entropy
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from olmo2.loss import language_model
-from olmo2.loss.language_model import language_model_loss
+from olmo2.loss.language_model import fusible_loss_and_gradient, language_model_loss
 
 NUM_ROWS, SEQ_LEN, WIDTH, VOCABULARY = 3, 7, 8, 50
 IGNORED = torch.tensor([[0, 1, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0]], dtype=torch.bool)
@@ -164,3 +164,19 @@ def test_the_same_with_transformers_loss() -> None:
     theirs = loss_utils.ForCausalLMLoss(logits, None, VOCABULARY, shift_labels=labels)
     ours = language_model_loss(hidden, weight, labels).total / (labels != -100).sum()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("z_loss_weight", [0.0, 0.1])
+def test_the_loss_made_for_compilers_equals_the_slow_one(z_loss_weight: float) -> None:
+    hidden, weight, labels = inputs()
+    labels[IGNORED] = -100
+    total, cross_entropy = slow_loss(hidden, weight, labels, z_loss_weight)
+    with patch.object(language_model, "CHUNK_ROWS", 4):
+        sums = language_model_loss(
+            hidden, weight, labels, z_loss_weight=z_loss_weight, chunk_loss=fusible_loss_and_gradient
+        )
+    torch.testing.assert_close(sums.total.double(), total, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sums.cross_entropy.double(), cross_entropy, rtol=1e-5, atol=1e-5)
+    gradients = torch.autograd.grad(sums.total, (hidden, weight))
+    for ours, slow in zip(gradients, torch.autograd.grad(total, (hidden, weight)), strict=True):
+        torch.testing.assert_close(ours, slow.float(), rtol=1e-4, atol=1e-5)

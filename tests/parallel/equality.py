@@ -23,8 +23,7 @@ from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, whole
 from olmo2.parallel.spread import spread
-from olmo2.train.loop import next_token_loss
-from olmo2.train.step import train_step
+from olmo2.train.step import next_token_loss, train_step
 
 CONFIG = ModelConfig(
     hidden_size=64,

@@ -15,7 +15,7 @@ from olmo2.model.block import Block
 from olmo2.model.kv_cache import KVCache
 from olmo2.model.transformer import Transformer
 from olmo2.parallel import compile as compile_file
-from olmo2.parallel.compile import CompiledBlock, compile_blocks, missing_for_compile
+from olmo2.parallel.compile import CompiledBlock, chunk_loss_of, compile_blocks, missing_for_compile
 
 CPU = torch.device("cpu")
 DOCUMENTS = torch.tensor([[0] * 5 + [1] * 7, [0] * 9 + [-1] * 3])
@@ -92,3 +92,11 @@ def test_what_is_missing_is_named(tiny_model: Transformer, tmp_path: Path, lack:
         assert all(type(block) is Block for block in tiny_model.model.layers)
         with pytest.raises(UsageError, match=r"compile: true needs .*; install it, or set compile to auto or false"):
             compile_blocks(tiny_model, True, CPU)
+
+
+def test_the_loss_is_compiled_with_the_blocks_except_on_cpus(tiny_model: Transformer) -> None:
+    elsewhere = tiny_model.to("meta")
+    assert chunk_loss_of(elsewhere) is None
+    compile_blocks(elsewhere, True, CPU)
+    assert chunk_loss_of(elsewhere) is not None
+    assert chunk_loss_of(elsewhere.to_empty(device="cpu")) is None

@@ -68,13 +68,16 @@ def test_gradients_are_there_before_the_last_micro_batch() -> None:
 
 
 def test_logits_of_a_chunk() -> None:
-    logits, table = 1024 * 100_352, 100_352 * 2048
-    one_chunk = workload(SIZES["olmo2-1b"], seq_len=1024, dtype_bytes=4)
+    logits, table = 4096 * 100_352, 100_352 * 2048
+    one_chunk = workload(SIZES["olmo2-1b"], dtype_bytes=4, is_compiled=False)
     # logits and their gradient, their probabilities, and the gradient of the output matrix, all float32
     assert moment(one_chunk, "loss").logits == 4 * (3 * logits + table)
     assert moment(one_chunk, "backward of the loss").logits == 2 * 4 * table
-    chunks = workload(SIZES["olmo2-1b"], dtype_bytes=4)  # the gradient of the chunk before is still there
+    chunks = workload(SIZES["olmo2-1b"], micro=2, dtype_bytes=4, is_compiled=False)
+    # the gradient of the chunk before is still there
     assert moment(chunks, "loss").logits == 4 * (4 * logits + table)
+    compiled = workload(SIZES["olmo2-1b"], micro=2, dtype_bytes=4)  # no probabilities
+    assert moment(compiled, "loss").logits == 4 * (3 * logits + table)
 
 
 @pytest.mark.parametrize("policy", ["mlp", "alternate", "all"])

@@ -18,8 +18,8 @@ from olmo2.data.batch import Batch
 from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.train import loop
-from olmo2.train.loop import next_token_loss
 from olmo2.train.pretrain import pretrain
+from olmo2.train.step import next_token_loss
 from tests.train.conftest import new_job, pretrain_recipe
 
 

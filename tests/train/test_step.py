@@ -12,8 +12,7 @@ from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer
 from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.ranks import alone
-from olmo2.train.loop import next_token_loss
-from olmo2.train.step import StepMetrics, train_step
+from olmo2.train.step import StepMetrics, next_token_loss, train_step
 
 
 def uneven_batch() -> Batch:
