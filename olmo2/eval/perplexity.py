@@ -15,6 +15,7 @@ from olmo2.data.batch import IGNORED_LABEL, Batch, Sequences
 from olmo2.loss.language_model import language_model_loss
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import Ranks
+from olmo2.parallel.spread import drop_gathered
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def heldout_loss(
         nats += cross_entropy_sum(model, moved.input_ids, moved.labels, moved.document_ids)
         num_tokens += len(targets)
         num_bytes += int(token_bytes[targets].sum())
+    drop_gathered(model)
     nats, num_tokens, num_bytes = ranks.sum(nats, num_tokens, num_bytes)
     return HeldOut(nats / max(num_tokens, 1), nats / math.log(2) / max(num_bytes, 1), int(num_tokens))
 

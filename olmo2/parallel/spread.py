@@ -71,6 +71,16 @@ def shard_weights(model: Transformer, ranks: Ranks, settings: ParallelSettings, 
             module.set_force_sum_reduction_for_comms(True)
 
 
+def drop_gathered(model: Transformer) -> None:
+    """Leave every rank with its own part of the weights again, after a forward that no backward has followed.
+
+    Until then the model's parameters are gathered copies, for which the optimizer has no state.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 class SplitBackbone(Backbone):
     """A backbone that computes some of the positions of its input."""
 

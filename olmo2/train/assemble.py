@@ -31,7 +31,7 @@ from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import fetch_newest
-from olmo2.train.resume import check_continuation, run_to_resume
+from olmo2.train.resume import check_continuation, require_same_step, run_to_resume
 
 Evaluate = Callable[[Transformer], dict[str, float]]
 
@@ -99,6 +99,7 @@ def assemble(
         fetch_newest(recipe)
     ranks.wait_for_all()
     checkpoint = run_to_resume(recipe)
+    require_same_step(checkpoint, ranks)
     begin = start() if checkpoint is None else start_of(checkpoint)
     state = begin.goes_on
     sequences = sequences_of(begin.tokenizer)

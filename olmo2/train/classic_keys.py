@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from olmo2.base.config import Count, nearest
 from olmo2.base.errors import UsageError
@@ -16,16 +16,16 @@ TRANSLATED: dict[str, tuple[Any, Any]] = {  # key -> (type, the old trainer's de
     "run_name": (str | None, None),
     "seed": (int, 6198),
     "dry_run": (bool, False),
-    "model.d_model": (int, 768),
-    "model.n_heads": (int, 12),
-    "model.n_kv_heads": (int | None, None),
-    "model.n_layers": (int, 12),
-    "model.mlp_ratio": (int, 4),
-    "model.mlp_hidden_size": (int | None, None),
-    "model.max_sequence_length": (int, 1024),
-    "model.vocab_size": (int, 50257),
-    "model.embedding_size": (int | None, 50304),
-    "optimizer.learning_rate": (float, 1e-4),
+    "model.d_model": (PositiveInt, 768),
+    "model.n_heads": (PositiveInt, 12),
+    "model.n_kv_heads": (PositiveInt | None, None),
+    "model.n_layers": (PositiveInt, 12),
+    "model.mlp_ratio": (PositiveInt, 4),
+    "model.mlp_hidden_size": (PositiveInt | None, None),
+    "model.max_sequence_length": (PositiveInt, 1024),
+    "model.vocab_size": (PositiveInt, 50257),
+    "model.embedding_size": (PositiveInt | None, 50304),
+    "optimizer.learning_rate": (PositiveFloat, 1e-4),
     "optimizer.weight_decay": (float, 0.01),
     "optimizer.betas": (tuple[float, float], (0.9, 0.95)),
     "optimizer.eps": (float, 1e-5),
@@ -57,8 +57,8 @@ TRANSLATED: dict[str, tuple[Any, Any]] = {  # key -> (type, the old trainer's de
     "try_load_latest_save": (bool, False),
     "max_duration": (int | str, 10000),
     "stop_at": (int | None, None),
-    "global_train_batch_size": (int, 512),
-    "device_train_microbatch_size": (int, 16),
+    "global_train_batch_size": (PositiveInt, 512),
+    "device_train_microbatch_size": (PositiveInt, 16),
     "max_grad_norm": (float | None, None),
     "precision": (str | None, None),
     "console_log_interval": (int, 1),

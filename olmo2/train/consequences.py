@@ -161,6 +161,9 @@ def count_sequences(data: Settings) -> tuple[int | None, dict[str, str]]:
     """Return the number of sequences in the token files and a fact about them; None where they cannot be counted."""
     if not isinstance(data, TokenDataSettings):
         return None, {}
+    if data.mix_tokens is not None:
+        num_windows = data.mix_tokens // data.seq_len
+        return num_windows, {"data": f"{num_windows * data.seq_len:,} tokens in {num_windows:,} sequences of a mix"}
     try:
         files = open_tokens(data.paths, data.dtype)
     except UsageError as error:

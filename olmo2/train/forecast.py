@@ -91,7 +91,7 @@ def verdict(
 
 def speed_facts(recipe: TrainRecipe, config: ModelConfig, work: Workload, hardware: Hardware) -> dict[str, str]:
     """Return tokens a second, the share of the peak, where a step's time goes, and how long the stage takes."""
-    batch, devices = recipe.run.global_batch_tokens, work.grid.world_size
+    devices, batch = work.grid.world_size, work.step_sequences * work.grid.batch_ranks * work.seq_len
     time = step_time(work, hardware)
     per_device = batch / devices / time.total
     flops = train_flops_per_token(config, work.seq_len)

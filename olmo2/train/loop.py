@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -11,7 +11,6 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.remote import require_writable
 from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
-from olmo2.checkpoint.mirror import upload_checkpoint
 from olmo2.data.batch import Sequences
 from olmo2.optim.schedule import learning_rate
 from olmo2.optim.skip_ranges import StepRanges
@@ -19,6 +18,7 @@ from olmo2.parallel.launch import join_ranks
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Job, Start, assemble
 from olmo2.train.recipe import TrainRecipe
+from olmo2.train.remote_copies import copy_checkpoints
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
@@ -48,7 +48,7 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     if job.resumed is not None and job.first_step > job.total_steps:
         print(f"{job.folder} is complete: {job.first_step - 1} steps")
         if job.ranks.is_main and job.recipe.keep.remote_folder is not None:
-            upload_checkpoint(job.resumed, job.recipe.keep.remote_folder)  # nothing to do if it is there
+            copy_checkpoints(job.folder, job.resumed, job.recipe.keep.remote_folder)  # what is not there already
         return job.resumed
     with exclusive_folder(job.folder) if job.ranks.is_main else nullcontext():
         if job.ranks.is_main:
@@ -106,9 +106,15 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
             if is_noteworthy or is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step:
                 log.write(step, metrics, tokens=tokens, lr=lr, held_out=held_out)
             if is_stopped and not is_last:
-                saved = f"{saver.last()} is saved" if num_broken == 0 else "its loss is not finite: it is not saved"
+                saved = (
+                    f"{saver.last(is_sound=True)} is saved"
+                    if num_broken == 0
+                    else "its loss is not finite: it is not saved"
+                )
                 raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
-        return saver.last()
+        if num_broken:
+            log.say("the loss of the last step is not finite: the checkpoints before it are kept, too")
+        return saver.last(is_sound=num_broken == 0)
 
 
 def diverged(job: Job, step: int, num_broken: int) -> str:
@@ -136,7 +142,8 @@ def stop_requests() -> Iterator[list[int]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        print("stopping after this step (again to stop at once)", flush=True)
+        with suppress(RuntimeError):  # of a signal that comes in the middle of another print
+            print("stopping after this step (again to stop at once)", flush=True)
 
     before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:

@@ -6,11 +6,21 @@ from pathlib import Path
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file, exclusive_folder
-from olmo2.checkpoint.keep import RECIPE_FILE, drop_ephemeral, latest_checkpoint, set_torn_aside, stage_and_step
+from olmo2.base.remote import read_remote
+from olmo2.checkpoint.keep import (
+    RECIPE_FILE,
+    complete_checkpoints,
+    drop_ephemeral,
+    is_ephemeral,
+    latest_checkpoint,
+    set_torn_aside,
+    stage_and_step,
+)
 from olmo2.checkpoint.mirror import (
     download_checkpoint,
     drop_remote_ephemeral,
     newest_remote_checkpoint,
+    remote_checkpoints,
     upload_checkpoint,
 )
 from olmo2.train.recipe import TrainRecipe
@@ -37,7 +47,7 @@ class Replacements:
     def copy_and_drop(self, checkpoint: Path, remote_folder: str) -> None:
         """Do the work of `add` in the thread; local checkpoints stay while the copy of a later one fails."""
         try:
-            remote = upload_checkpoint(checkpoint, remote_folder)
+            remote = copy_checkpoints(self.run_folder, checkpoint, remote_folder)
             drop_remote_ephemeral(remote_folder, before=remote)
         except (RunError, UsageError) as error:
             self.say(f"{checkpoint} could not be copied: {error}")
@@ -60,6 +70,21 @@ class Replacements:
         self.thread.shutdown(wait=True, cancel_futures=True)
 
 
+def copy_checkpoints(run_folder: Path, newest: Path, remote_folder: str) -> str:
+    """Copy a checkpoint of a run, then the permanent ones before it that are not there yet; return its address.
+
+    They are missing where their own copy failed, or where a process ended before it had made it.
+    """
+    remote = upload_checkpoint(newest, remote_folder)
+    there = {copy.rpartition("/")[2] for copy in remote_checkpoints(remote_folder)}
+    stage, step = stage_and_step(newest)
+    for checkpoint in complete_checkpoints(run_folder):
+        other_stage, other_step = stage_and_step(checkpoint)
+        if other_stage == stage and other_step < step and checkpoint.name not in there and not is_ephemeral(checkpoint):
+            upload_checkpoint(checkpoint, remote_folder)
+    return remote
+
+
 def fetch_newest(recipe: TrainRecipe) -> None:
     """Download the newest remote checkpoint of the stage into the run folder, if that holds no newer one.
 
@@ -77,8 +102,8 @@ def fetch_newest(recipe: TrainRecipe) -> None:
         return
     with exclusive_folder(folder):
         print(f"fetching {remote}")
+        if not (folder / RECIPE_FILE).exists():  # first: a checkpoint without it would be taken for no run
+            with atomic_file(folder / RECIPE_FILE, "wb") as file:
+                file.write(read_remote(f"{remote}/{RECIPE_FILE}"))
         set_torn_aside(folder / name)
         download_checkpoint(remote, folder / name)
-        if not (folder / RECIPE_FILE).exists():
-            with atomic_file(folder / RECIPE_FILE) as file:
-                file.write((folder / name / RECIPE_FILE).read_text(encoding="utf-8"))

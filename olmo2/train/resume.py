@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from olmo2.base.config import read_yaml
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
-from olmo2.checkpoint.keep import RECIPE_FILE, damage, latest_checkpoint
+from olmo2.checkpoint.keep import RECIPE_FILE, damage, latest_checkpoint, stage_and_step
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.data.loader import Loader
+from olmo2.parallel.ranks import Ranks
 from olmo2.train.recipe import TrainRecipe
 
 # What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
@@ -72,6 +73,18 @@ def run_to_resume(recipe: TrainRecipe) -> Path | None:
             "complete; restore it, or start anew in another run.folder"
         )
     return checkpoint
+
+
+def require_same_step(checkpoint: Path | None, ranks: Ranks) -> None:
+    """Raise UsageError where another process than rank 0 finds another checkpoint to go on from; all call this."""
+    own = 0 if checkpoint is None else stage_and_step(checkpoint)[1]
+    main = int(ranks.sum(own if ranks.is_main else 0)[0])
+    if own != main:
+        found = [f"step {step}" if step else "no checkpoint" for step in (main, own)]
+        raise UsageError(
+            f"run.folder: rank 0 finds {found[0]} there and rank {ranks.rank} {found[1]}; name a folder that all "
+            "machines share"
+        )
 
 
 def is_vacant(folder: Path) -> bool:

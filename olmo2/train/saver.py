@@ -68,10 +68,14 @@ class Saver:
         if finished is not None:
             self.newest = self.unproven = finished
 
-    def last(self) -> Path:
-        """Return the checkpoint of the last step, which replaces all ephemeral ones; copied, if it is to be."""
+    def last(self, *, is_sound: bool) -> Path:
+        """Return the checkpoint of the last step, copied if it is to be.
+
+        It replaces all ephemeral ones if `is_sound`: if the loss of that step, if not of a later one, was finite.
+        """
         assert self.newest is not None and self.writer.folder is None
-        self.replace_with(self.newest)
+        if is_sound:
+            self.replace_with(self.newest)
         self.replacements.settle()
         return self.newest
 

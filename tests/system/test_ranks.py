@@ -69,6 +69,17 @@ def test_stopped_on_two_ranks_and_resumed_on_two_is_bit_identical_and_on_one_clo
         torch.testing.assert_close(alone[name], tensor, atol=1e-6, rtol=1e-4)
 
 
+def test_a_checkpoint_between_an_evaluation_and_a_step_is_whole(corpus: Path) -> None:
+    """An evaluation leaves gathered weights behind where no backward follows, as before a step that is left out."""
+    path = write_recipe(corpus, "run", {"keep": {"save_every_steps": 3}}, evaluate_every_steps=2, skip_steps=["3"])
+    outcomes = run_ranks(path, 2)
+    assert outcomes[0][0] == 0, outcomes[0][2]
+    (checkpoint,) = (corpus / "run").glob("stage1-step3-*")
+    weights = load_file(checkpoint / "model.safetensors")
+    moments = load_file(checkpoint / "trainer" / "optimizer.safetensors")
+    assert moments.keys() == {"step"} | {f"{kind}.{name}" for name in weights for kind in ("exp_avg", "exp_avg_sq")}
+
+
 def test_too_many_ranks_for_the_batch_is_said_once(corpus: Path) -> None:
     outcomes = run_ranks(write_recipe(corpus, "run", global_batch_tokens=96, total_tokens=960), 2)
     said = [err for _, _, err in outcomes if "olmo2:" in err]

@@ -228,7 +228,7 @@ def test_shape_counts_half_of_the_old_width(tmp_path: Path) -> None:
         ({"max_duration": "1ep", "stop_at": 5}, "input_ids.npy"),
         ({"save_folder": None, "run_name": None}, "save_folder is missing; add --save_folder=FOLDER"),
         ({"load_path": None, "model.init_cutoff_factor": 3, "model.embedding_size": 512}, "olmo2 makes 384 rows"),
-        ({"optimizer.learning_rate": 0}, "old.yaml: optim.peak_lr"),
+        ({"optimizer.weight_decay": -1}, "old.yaml: optim.weight_decay"),
     ],
 )
 def test_one_sentence_on_what_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

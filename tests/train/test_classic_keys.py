@@ -55,6 +55,9 @@ def test_what_has_no_use_here_is_named(tmp_path: Path) -> None:
     [
         ({"optimiser.learning_rate": 1}, "old.yaml: optimiser.learning_rate: the old trainer has no such key; did you"),
         ({"optimizer.learning_rate": "fast"}, "old.yaml: optimizer.learning_rate: input should be a valid number"),
+        ({"optimizer.learning_rate": 0}, "old.yaml: optimizer.learning_rate: input should be greater than 0"),
+        ({"global_train_batch_size": 0}, "old.yaml: global_train_batch_size: input should be greater than 0"),
+        ({"model.max_sequence_length": 0}, "old.yaml: model.max_sequence_length: input should be greater than 0"),
         ({"data.paths": "one.npy"}, "old.yaml: data.paths: input should be a valid list"),
         ({"optimizer.name": "lionw"}, "old.yaml: optimizer.name is 'lionw', but olmo2 trains with 'adamw' only"),
         ({"model.norm_after": False}, "old.yaml: model.norm_after is False, but olmo2 trains with True only"),

@@ -151,6 +151,15 @@ def test_data_that_are_there_are_counted(tmp_path: Path) -> None:
     assert "published as" not in facts
 
 
+def test_a_mix_is_as_long_as_it_says(tmp_path: Path) -> None:
+    data = {"mix": [{"paths": ["none.npy"], "ratio": 1}], "mix_tokens": 32 * 80 + 5, "seq_len": 32}
+    run = {"total_tokens": None, "epochs": 2}
+    values = pretrain_values(tmp_path)
+    facts = consequences(make_recipe(PretrainRecipe, values | {"data": data, "run": values["run"] | run}, "recipe"))
+    assert facts["data"] == "2,560 tokens in 80 sequences of a mix"
+    assert facts["steps"] == "20" and facts["epochs"] == "2"  # of eight sequences each
+
+
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     values = pretrain_values(tmp_path, total_tokens=None, epochs=2.0) | {"tokenizer": "not-there"}
     facts = consequences(make_recipe(PretrainRecipe, values, "test"))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from olmo2.base.config import make_recipe, read_yaml
+from olmo2.data.step_plan import BatchChange
 from olmo2.model.sizes import SIZES
 from olmo2.parallel.hardware import GPUS
 from olmo2.parallel.memory import Memory
@@ -48,6 +49,15 @@ def test_days_follow_from_the_speed(recipe: TrainRecipe) -> None:
     assert facts["FLOPs of a token (6 a weight + attention)"] == "9.287e+09", "as published"
     share = float(facts["share of the bf16 peak"].rstrip("%")) / 100
     assert share == pytest.approx(each * 9.287e9 / 989.5e12, rel=0.01)
+
+
+def test_the_speed_is_that_of_the_largest_batch_of_a_schedule(recipe: TrainRecipe) -> None:
+    config, schedule = SIZES["olmo2-1b"], [BatchChange(from_tokens=0, global_batch_tokens=262_144)]
+    growing = changed(recipe, {"run.global_batch_tokens": 65_536, "run.batch_schedule": schedule})
+    plain, scheduled = (
+        speed_facts(each, config, workload_of(each, config, 8, H100), H100)["tokens/s"] for each in (recipe, growing)
+    )
+    assert scheduled == plain
 
 
 def test_a_length_that_only_the_data_tell(recipe: TrainRecipe) -> None:

@@ -62,7 +62,30 @@ def test_a_copy_that_fails_stops_no_step_and_loses_nothing(
     assert 6 in steps(complete_checkpoints(corpus / "run"))
     assert remote_checkpoints(f"{bucket}/run") == []
     pretrain(copied(corpus, bucket, resume=True))  # type: ignore[arg-type]
-    assert steps(remote_checkpoints(f"{bucket}/run")) == [6]
+    assert steps(remote_checkpoints(f"{bucket}/run")) == [4, 6], "the permanent one of step 4 had failed, too"
+
+
+def test_a_permanent_checkpoint_of_the_last_but_one_step_is_copied(corpus: Path, bucket: str) -> None:
+    """It is replaced as the newest one before a later step has proven its weights."""
+    keep = {"save_every_steps": 5, "remote_folder": f"{bucket}/run"}
+    pretrain(pretrain_recipe(corpus, changes={"keep": keep}))
+    assert steps(remote_checkpoints(f"{bucket}/run")) == steps(complete_checkpoints(corpus / "run")) == [5, 6]
+
+
+def test_a_download_that_is_killed_is_made_good(corpus: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrain(copied(corpus, bucket))  # type: ignore[arg-type]
+    shutil.rmtree(corpus / "run")
+    download = remote_copies.download_checkpoint
+
+    def killed(remote: str, folder: Path) -> None:
+        download(remote, folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(remote_copies, "download_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(copied(corpus, bucket, resume=True))  # type: ignore[arg-type]
+    assert pretrain(copied(corpus, bucket, resume=True)).name.startswith("stage1-step6-")  # type: ignore[arg-type]
 
 
 def test_an_address_that_cannot_be_written_is_refused_before_the_first_step(corpus: Path, bucket: str) -> None:

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from olmo2.base.config import read_yaml, write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.reshard import ReshardRecipe, reshard
+from olmo2.parallel.mesh import Grid
+from olmo2.parallel.ranks import Ranks
 from olmo2.train.pretrain import pretrain
+from olmo2.train.resume import require_same_step
 from tests.train.conftest import TINY_MODEL, pretrain_recipe
 
 
@@ -25,6 +30,29 @@ def test_changed_settings_are_said_on_resume(corpus: Path, capsys: pytest.Captur
     pretrain(pretrain_recipe(corpus))
     pretrain(pretrain_recipe(corpus, total_tokens=8 * 256, changes={"resume": True}))
     assert "changed since the run began: run.total_tokens was 1536, is 2048" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class RankOfTwo(Ranks):
+    """A rank that hears from rank 0, or is it, without another process."""
+
+    of_main: float = 0
+
+    def sum(self, *values: float) -> list[float]:
+        return [self.of_main] if self.rank else list(values)
+
+
+def test_ranks_that_find_different_checkpoints_do_not_go_on(tmp_path: Path) -> None:
+    checkpoint, grid = tmp_path / "stage1-step4-tokens1M", Grid(1, 2, 1, 1)
+    device = torch.device("cpu")
+    require_same_step(checkpoint, RankOfTwo(device, grid, 0))
+    require_same_step(checkpoint, RankOfTwo(device, grid, 1, of_main=4))
+    for found, of_main, message in (
+        (None, 4, "rank 0 finds step 4 there and rank 1 no checkpoint; name a folder that all"),
+        (checkpoint, 0, "rank 0 finds no checkpoint there and rank 1 step 4"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            require_same_step(found, RankOfTwo(device, grid, 1, of_main=of_main))
 
 
 def test_a_folder_of_something_else_is_left_alone(corpus: Path) -> None:

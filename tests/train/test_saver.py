@@ -34,7 +34,7 @@ def test_a_new_save_finishes_the_one_under_way(corpus: Path) -> None:
     saver.save(2, is_ephemeral=False)
     assert 1 in steps(corpus / "run")
     saver.finish()
-    assert steps(corpus / "run") == [1, 2] and saver.last().name.startswith("stage1-step2-")
+    assert steps(corpus / "run") == [1, 2] and saver.last(is_sound=True).name.startswith("stage1-step2-")
     saver.close()
 
 
@@ -44,3 +44,13 @@ def test_what_was_not_finished_leaves_no_trace(corpus: Path) -> None:
     saver.save(1, is_ephemeral=False)
     saver.close()
     assert list((corpus / "run").iterdir()) == []
+
+
+def test_a_last_step_that_is_broken_replaces_nothing(corpus: Path) -> None:
+    saver = Saver(new_job(pretrain_recipe(corpus)))
+    saver.save(1, is_ephemeral=True)
+    saver.save(2, is_ephemeral=False)
+    saver.finish()
+    assert saver.last(is_sound=False).name.startswith("stage1-step2-") and steps(corpus / "run") == [1, 2]
+    assert saver.last(is_sound=True).name.startswith("stage1-step2-") and steps(corpus / "run") == [2]
+    saver.close()
