@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check format lock bench
+.PHONY: help setup quickstart test check format lock torture bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -42,8 +42,11 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
 	  --custom-compile-command "make lock" pyproject.toml --quiet --output-file requirements.lock
 	@git --no-pager diff --stat requirements.lock
 
+torture: $(STAMP) ## kill runs at random moments, resume them, and compare them bit for bit
+	@$(BIN)/python bench/kill_and_resume.py $(ARGS)
+
 bench: $(STAMP) ## measure speed beside transformers
-	@for file in $(filter-out bench/train_gpu.py,$(wildcard bench/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out bench/train_gpu.py bench/kill_and_resume.py, $(wildcard bench/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 # A .venv whose Python works is kept, and packages are brought to the locked versions.
 $(STAMP): requirements.lock pyproject.toml

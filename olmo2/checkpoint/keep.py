@@ -155,6 +155,12 @@ def remove_leftovers(run: Path) -> None:
             shutil.rmtree(path)
 
 
+def remove_replaced(run: Path, last: Path) -> None:
+    """Delete what a run that is complete with the checkpoint `last` needs no more."""
+    remove_leftovers(run)
+    drop_ephemeral(run, before=last)
+
+
 def set_torn_aside(folder: Path) -> None:
     """Rename a damaged checkpoint that stands where a new one is to be saved, so that the run need not stop for it."""
     if not folder.is_dir() or not any(folder.iterdir()) or damage(folder) is None:

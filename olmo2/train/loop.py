@@ -10,7 +10,7 @@ from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.remote import require_writable
-from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint
+from olmo2.checkpoint.keep import RECIPE_FILE, complete_checkpoints, latest_checkpoint, remove_replaced
 from olmo2.data.batch import Sequences
 from olmo2.optim.schedule import learning_rate
 from olmo2.optim.skip_ranges import StepRanges
@@ -46,6 +46,9 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
     """
     loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
     if job.resumed is not None and job.first_step > job.total_steps:
+        if job.ranks.is_main:
+            with exclusive_folder(job.folder):  # a kill right after the last save leaves this to be done
+                remove_replaced(job.folder, job.resumed)
         print(f"{job.folder} is complete: {job.first_step - 1} steps")
         if job.ranks.is_main and job.recipe.keep.remote_folder is not None:
             copy_checkpoints(job.folder, job.resumed, job.recipe.keep.remote_folder)  # what is not there already

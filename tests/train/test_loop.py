@@ -19,6 +19,7 @@ from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.train import loop
 from olmo2.train.pretrain import pretrain
+from olmo2.train.saver import Saver
 from olmo2.train.step import next_token_loss
 from tests.train.conftest import new_job, pretrain_recipe
 
@@ -103,6 +104,21 @@ def test_a_finished_run_has_nothing_left_to_do(corpus: Path, capsys: pytest.Capt
     first = pretrain(pretrain_recipe(corpus))
     again = pretrain(pretrain_recipe(corpus, changes={"resume": True}))
     assert again == first and "is complete: 6 steps" in capsys.readouterr().out
+
+
+def test_a_run_killed_right_after_its_last_save_is_tidied_when_called_again(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep: dict[str, Any] = {"keep": {"save_every_steps": 3, "ephemeral_every_steps": 2}}
+    run = corpus / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Saver, "drop_before", lambda self, checkpoint: None)
+        last = pretrain(pretrain_recipe(corpus, changes=keep))
+    (run / ".partial-77-stage1-step5-tokens1M").mkdir()
+    assert len(list(run.glob("*stage1-*"))) == 5
+    assert pretrain(pretrain_recipe(corpus, changes=keep | {"resume": True})) == last
+    assert sorted(path.name for path in run.glob("*stage1-*")) == ["stage1-step3-tokens1M", "stage1-step6-tokens1M"]
+    assert not list(run.glob(".partial*"))
 
 
 def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
