@@ -46,7 +46,7 @@ class KeepSettings(Settings):
     def can_be_written(cls, folder: str | None) -> str | None:
         """Refuse what is not the address of a folder in S3 or GCS."""
         if folder is not None and not (can_be_listed(folder) and folder.split("://")[1].strip("/")):
-            raise ValueError(f"remote_folder: {folder} is not an address such as s3://bucket/run or gs://bucket/run")
+            raise ValueError(f"{folder} is not an address such as s3://bucket/run or gs://bucket/run")
         return folder
 
     def is_permanent(self, step: int) -> bool:

@@ -31,6 +31,11 @@ class ScheduleSettings(Settings):
         """Refuse a warm-up given twice."""
         if self.warmup_tokens and self.warmup_ratio:
             raise ValueError("set warmup_tokens or warmup_ratio, not both")
+        if self.horizon_tokens is not None and self.warmup_tokens >= self.horizon_tokens:
+            raise ValueError(
+                f"horizon_tokens {self.horizon_tokens} must lie beyond warmup_tokens {self.warmup_tokens}, where the "
+                "decay begins"
+            )
         return self
 
 

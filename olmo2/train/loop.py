@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
@@ -35,7 +37,13 @@ def run_stage(
 ) -> Path:
     """Run a training stage on all processes that were started for it, and return its last checkpoint."""
     with join_ranks(recipe.parallel, recipe.run.device) as ranks:
-        return train(assemble(recipe, start, sequences_of, ranks), loss_of)
+        try:
+            return train(assemble(recipe, start, sequences_of, ranks), loss_of)
+        except torch.OutOfMemoryError as error:
+            raise RunError(
+                f"rank {ranks.rank}: the device's memory is full ({str(error).split('.')[0]}); lower "
+                "run.micro_batch_sequences or set parallel.recompute (olmo2 plan says what fits) and add --resume"
+            ) from None
 
 
 def train(job: Job, loss_of: LossOf | None = None) -> Path:
@@ -71,7 +79,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
     run, recipe, model, ranks = job.recipe.run, job.recipe, job.model, job.ranks
     batches = job.loader.batches(job.first_step, job.total_steps)
     to_skip = StepRanges(run.skip_steps)
-    num_broken = 0
+    num_broken = first_broken = 0
     with closing(RunLog(job)) as log, closing(batches), closing(Saver(job, log.say)) as saver, stop_requests() as stop:
         for step in range(job.first_step, job.total_steps + 1):
             batch, span = next(batches), job.loader.plan.span(step)
@@ -92,12 +100,13 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                         ranks=ranks,
                     )
                 num_broken = 0 if metrics.is_finite else num_broken + 1
+                first_broken = step if num_broken == 1 else first_broken
             is_noteworthy = log.note(step, metrics)
             num_stopping, num_written = ranks.sum(bool(stop), saver.is_written)
             is_last, is_stopped = step == job.total_steps, num_stopping > 0
             if num_broken == MAX_BROKEN_STEPS or (is_last and num_broken > 1):
                 saver.finish()
-                raise RunError(diverged(job, step, num_broken))
+                raise RunError(diverged(job, step, num_broken, first_broken))
             saver.after_step(is_finite=metrics.is_finite, is_written=num_written == ranks.world_size)
             if is_last or ((is_stopped or recipe.keep.is_due(step)) and num_broken == 0):
                 saver.save(step, is_ephemeral=not (is_last or recipe.keep.is_permanent(step)))
@@ -120,9 +129,9 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
         return saver.last(is_sound=num_broken == 0)
 
 
-def diverged(job: Job, step: int, num_broken: int) -> str:
+def diverged(job: Job, step: int, num_broken: int, first_broken: int) -> str:
     """Say that a run has gone wrong for good, and from where to go on."""
-    stage, suspect = job.recipe.run.stage, job.checkpoint_folder(step - num_broken)
+    stage, suspect = job.recipe.run.stage, job.checkpoint_folder(first_broken - 1)
     # What was saved right before the first broken step holds the weights that broke it.
     delete = f"delete {suspect} and " if suspect.exists() else ""
     is_left = any(path != suspect for path in complete_checkpoints(job.folder) if stage in path.name)

@@ -66,8 +66,8 @@ class Replacements:
             ) from None
 
     def close(self) -> None:
-        """Drop what has not been begun and wait for what has."""
-        self.thread.shutdown(wait=True, cancel_futures=True)
+        """Drop what has not been begun; nobody waits here for an upload, so that all ranks hear of an error."""
+        self.thread.shutdown(wait=False, cancel_futures=True)
 
 
 def copy_checkpoints(run_folder: Path, newest: Path, remote_folder: str) -> str:

@@ -75,3 +75,8 @@ def test_a_second_warmup_meets_the_schedule() -> None:
     assert rates == pytest.approx([0, 0.25 * meeting, 0.75 * meeting, 0.99 * meeting])
     for tokens in (50, 499, 600, 601, 999):
         assert learning_rate(again, 1.0, tokens, 1000) == learning_rate(once, 1.0, tokens, 1000)
+
+
+def test_a_horizon_within_the_warm_up_is_refused() -> None:
+    with pytest.raises(ValidationError, match="horizon_tokens 100 must lie beyond warmup_tokens 200"):
+        ScheduleSettings(warmup_tokens=200, horizon_tokens=100)

@@ -283,3 +283,12 @@ def test_a_profile_is_written_on_request(corpus: Path) -> None:
         "steps-2-3.trace.json.gz",
         "steps-2-3.txt",
     ]
+
+
+def test_a_full_device_is_one_sentence(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **settings: Any) -> Any:
+        raise torch.OutOfMemoryError("Tried to allocate 2 GiB. GPU 0 has a total capacity of 1 GiB")
+
+    monkeypatch.setattr(loop, "train_step", full)
+    with pytest.raises(RunError, match=r"memory is full \(Tried to allocate 2 GiB\); lower run\.micro_batch_sequences"):
+        pretrain(pretrain_recipe(corpus))
