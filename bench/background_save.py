@@ -2,7 +2,7 @@
 
 One process trains a model of 403M parameters. Stretches of steps with a save begun before the first of them take turns
 with stretches without, so that whatever else the machine does meets both alike. Timed are whole stretches: the copy of
-the state, the steps while a thread writes it, giving the checkpoint its name, and deleting the one before. A stretch
+the state, the steps while a thread writes it and deletes the one before, and giving the checkpoint its name. A stretch
 that ends before its checkpoint is complete says so. What a save adds to the step time follows from how often one is
 begun: the seconds it adds, by the seconds between two of them.
 
@@ -23,7 +23,6 @@ from statistics import median
 
 import torch
 
-from olmo2.checkpoint.keep import drop_ephemeral
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
@@ -53,7 +52,7 @@ class Stretch:
     steps_while_writing: list[float] = field(default_factory=list)
     copying: float = 0.0
     naming: float = 0.0
-    deleting: float = 0.0
+    deleting: float = 0.0  # after the stretch
     writing: float = 0.0  # from the end of the copy until all files are on disk
     whole: float = 0.0
 
@@ -107,9 +106,8 @@ class Training:
             is_writing = is_saved and not self.writer.is_written and self.writer.folder is not None
             (seconds.steps_while_writing if is_writing else seconds.steps).append(self.step())
             if unproven is not None:
-                begun = time.perf_counter()
-                drop_ephemeral(self.run, before=unproven)
-                seconds.deleting, unproven = time.perf_counter() - begun, None
+                self.writer.drop_before(unproven)
+                unproven = None
             if self.writer.is_written:
                 begun = time.perf_counter()
                 unproven = self.writer.finish()
@@ -118,8 +116,11 @@ class Training:
         if is_saved:
             watch.join()
         if self.writer.folder is not None or unproven is not None:
-            print("  the checkpoint was not complete, and the one before not deleted, when the stretch ended")
-            drop_ephemeral(self.run, before=unproven or self.writer.finish() or self.run)
+            print("  the checkpoint was not complete, or the one before not deleted, when the stretch ended: add steps")
+            self.writer.drop_before(unproven or self.writer.finish() or self.run)
+        begun = time.perf_counter()
+        self.writer.finish()
+        seconds.deleting = time.perf_counter() - begun
         return seconds
 
     def start_saving(self) -> float:
@@ -201,8 +202,8 @@ def measure(training: Training, rounds: int) -> None:
         print(
             f"round {round_ + 1}: {plain.whole:.1f} s without, {saved.whole:.1f} s with a save: "
             f"copy {saved.copying:.2f} s, "
-            f"written after {saved.writing:.1f} s, named in {saved.naming:.2f} s, deleted in {saved.deleting:.2f} s;"
-            f" peak {status_bytes('VmHWM') / 1e9:.2f} GB, held {status_bytes('VmRSS') / 1e9:.2f} GB",
+            f"written after {saved.writing:.1f} s, named in {saved.naming:.2f} s, "
+            f"deletion waited for {saved.deleting:.2f} s; peak {status_bytes('VmHWM') / 1e9:.2f} GB, held {status_bytes('VmRSS') / 1e9:.2f} GB",
             flush=True,
         )
     report(pairs, (status_bytes("VmHWM") - base) / state)

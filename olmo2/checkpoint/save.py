@@ -15,7 +15,14 @@ from torch import Tensor
 
 from olmo2.base.files import PARTIAL_PREFIX, disk_errors, publish_folder, require_vacant, sync_file
 from olmo2.checkpoint.folder import write_descriptions
-from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
+from olmo2.checkpoint.keep import (
+    RECIPE_FILE,
+    TRAINER_FOLDER,
+    drop_ephemeral,
+    remove_leftovers,
+    set_torn_aside,
+    write_contents,
+)
 from olmo2.checkpoint.load import OPTIMIZER
 from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensors import WEIGHTS, plan_files, write_index, write_tensors
@@ -34,12 +41,13 @@ class Snapshot:
 
 
 class CheckpointWriter:
-    """Saves one checkpoint after the other; all ranks call the same methods in the same order."""
+    """Saves one checkpoint after the other, and deletes what they replace; all ranks call the same methods in order."""
 
     def __init__(self, ranks: Ranks, *, background: bool) -> None:
         self.ranks, self.background = ranks, background
         self.folder: Path | None = None  # the checkpoint being written
         self.written: Future[None] | None = None
+        self.dropped: Future[list[Path]] | None = None
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
 
     def start(
@@ -52,12 +60,12 @@ class CheckpointWriter:
         state: RunState,
         recipe_text: str,
     ) -> None:
-        """Begin to save at `folder`, in the dtypes that weights and moments have; the one before must be finished.
+        """Begin to save at `folder`, in the dtypes that weights and moments have; call `finish` before.
 
         What an earlier process that was killed left unfinished in the same run is removed. Raises UsageError if a
         complete checkpoint of that name exists. Without `background` everything is written when this returns.
         """
-        assert self.written is None
+        assert self.written is None and self.dropped is None
         partial = unfinished(folder)
         if self.ranks.is_main:
             with disk_errors(folder):
@@ -103,7 +111,13 @@ class CheckpointWriter:
             raise
 
     def finish(self) -> Path | None:
-        """Return the checkpoint under way once it is complete and has its name; None if there is none."""
+        """Return the checkpoint under way once it is complete and has its name; None if there is none.
+
+        A deletion under way is waited for too.
+        """
+        if self.dropped is not None:
+            self.dropped.result()
+            self.dropped = None
         if self.written is None or self.folder is None:
             return None
         self.wait()
@@ -116,6 +130,11 @@ class CheckpointWriter:
         self.ranks.wait_for_all()
         self.folder = self.written = None
         return folder
+
+    def drop_before(self, checkpoint: Path) -> None:
+        """Begin to delete the ephemeral checkpoints of earlier steps, in the thread: large files take seconds."""
+        if self.ranks.is_main:
+            self.dropped = self.thread.submit(drop_ephemeral, checkpoint.parent, before=checkpoint)
 
     def abandon(self) -> None:
         """Give up the checkpoint under way, if there is one, and remove what has been written of it."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from olmo2.base.config import recipe_text
-from olmo2.checkpoint.keep import drop_ephemeral
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
 from olmo2.optim.adamw import optimizer_tensors
@@ -55,13 +54,13 @@ class Saver:
     def after_step(self, *, is_finite: bool, is_written: bool) -> None:
         """Finish what all ranks have written; drop what a checkpoint replaces whose weights have proven themselves."""
         if self.unproven is not None and is_finite:
-            self.drop_before(self.unproven)
+            self.writer.drop_before(self.unproven)
             self.unproven = None
         if is_written:
             self.finish()
 
     def finish(self) -> None:
-        """Wait for the checkpoint under way, if there is one, and give it its name."""
+        """Wait for the checkpoint under way, if there is one, and give it its name; wait for what is being deleted."""
         finished = self.writer.finish()
         if finished is not None:
             self.newest = self.unproven = finished
@@ -69,13 +68,9 @@ class Saver:
     def last(self) -> Path:
         """Return the checkpoint of the last step, which replaces all ephemeral ones."""
         assert self.newest is not None and self.writer.folder is None
-        self.drop_before(self.newest)
+        self.writer.drop_before(self.newest)
+        self.finish()
         return self.newest
-
-    def drop_before(self, checkpoint: Path) -> None:
-        """Delete the ephemeral checkpoints of earlier steps."""
-        if self.job.ranks.is_main:
-            drop_ephemeral(self.job.folder, before=checkpoint)
 
     def close(self) -> None:
         """Give up what has not been finished."""

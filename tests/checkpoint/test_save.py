@@ -3,10 +3,13 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,7 +155,16 @@ def test_what_is_saved_in_the_background_is_the_state_at_the_start(
         gate.wait()
         write(path, tensors)
 
+    copies: list[weakref.ref[torch.Tensor]] = []
+    take = save_file.take_snapshot
+
+    def observed(*arguments: Any, **settings: Any) -> save_file.Snapshot:
+        snapshot = take(*arguments, **settings)
+        copies.extend(weakref.ref(tensor) for tensors in snapshot.files.values() for tensor in tensors.values())
+        return snapshot
+
     monkeypatch.setattr(save_file, "write_tensors", waiting)
+    monkeypatch.setattr(save_file, "take_snapshot", observed)
     moments = {"exp_avg.model.norm.weight": torch.ones(32)}
     before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
     writer = save_file.CheckpointWriter(alone(), background=True)
@@ -163,8 +175,30 @@ def test_what_is_saved_in_the_background_is_the_state_at_the_start(
             parameter.zero_()
         moments["exp_avg.model.norm.weight"].zero_()
     assert not writer.is_written and not folder.exists()
+    assert len(copies) == len(before) + 1 and all(copy() is not None for copy in copies)
     gate.set()
     assert writer.finish() == folder
+    assert all(copy() is None for copy in copies), "the copy is let go when it is written"
     weights = load_file(folder / "model.safetensors")
     assert all(torch.equal(weights[name], before[name]) for name in before)
     assert load_file(folder / "trainer/optimizer.safetensors")["exp_avg.model.norm.weight"].eq(1).all()
+
+
+def test_what_is_replaced_is_deleted_while_the_run_goes_on(
+    save: Save, run: Path, tiny_model: Transformer, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    remove = shutil.rmtree
+
+    def waiting(path: Path) -> None:
+        gate.wait()
+        remove(path)
+
+    monkeypatch.setattr("olmo2.checkpoint.keep.shutil.rmtree", waiting)
+    replaced, last = save(1, ephemeral=True), save(2)
+    writer = save_file.CheckpointWriter(alone(), background=True)
+    writer.drop_before(last)  # returns while the thread is at it
+    assert any(replaced.name in path.name for path in run.iterdir())
+    gate.set()
+    assert writer.finish() is None
+    assert list(run.iterdir()) == [last]

@@ -71,3 +71,12 @@ def test_only_the_saver_writes(tmp_path: Path) -> None:
     assert np.array_equal(saved, expected)
     assert not saved.flags.owndata  # mapped: in memory once for all processes
     assert np.array_equal(np.fromfile(order_path(tmp_path, 1000, 1, 2), "<u4"), expected)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    path = order_path(tmp_path, 10, seed=1, epoch=0)
+    leftover, other = tmp_path / f".partial-77-{path.name}", tmp_path / ".partial-77-other.npy"
+    leftover.write_bytes(b"half")
+    other.write_bytes(b"half")
+    load_order(tmp_path, 10, 1, 0, is_saver=True)
+    assert path.exists() and not leftover.exists() and other.exists()

@@ -20,7 +20,6 @@ from olmo2.model.transformer import Transformer
 from olmo2.train import loop
 from olmo2.train.loop import next_token_loss
 from olmo2.train.pretrain import pretrain
-from olmo2.train.saver import Saver
 from tests.train.conftest import new_job, pretrain_recipe
 
 
@@ -110,7 +109,7 @@ def test_a_run_killed_right_after_its_last_save_is_tidied_when_called_again(
     keep: dict[str, Any] = {"keep": {"save_every_steps": 3, "ephemeral_every_steps": 2}}
     run = corpus / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(Saver, "drop_before", lambda self, checkpoint: None)
+        patched.setattr(save_file.CheckpointWriter, "drop_before", lambda self, checkpoint: None)
         last = pretrain(pretrain_recipe(corpus, changes=keep))
     (run / ".partial-77-stage1-step5-tokens1M").mkdir()
     assert len(list(run.glob("*stage1-*"))) == 5
