@@ -2,7 +2,7 @@
 
 One process trains a model of 403M parameters. Stretches of steps with a save begun before the first of them take turns
 with stretches without, so that whatever else the machine does meets both alike. Timed are whole stretches: the copy of
-the state, the steps while a thread writes it, giving the checkpoint its name, and deleting the one before. A stretch
+the state, the steps while a thread writes it and deletes the one before, and giving the checkpoint its name. A stretch
 that ends before its checkpoint is complete says so. What a save adds to the step time follows from how often one is
 begun: the seconds it adds, by the seconds between two of them.
 
@@ -23,7 +23,6 @@ from statistics import median
 
 import torch
 
-from olmo2.checkpoint.keep import drop_ephemeral
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
@@ -39,6 +38,7 @@ from olmo2.parallel.device import choose_compute_dtype
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.byte_pair import train_byte_pair
 from olmo2.train.loop import next_token_loss
+from olmo2.train.remote_copies import Replacements
 from olmo2.train.step import train_step
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ class Stretch:
     steps_while_writing: list[float] = field(default_factory=list)
     copying: float = 0.0
     naming: float = 0.0
-    deleting: float = 0.0
+    deleting: float = 0.0  # after the stretch
     writing: float = 0.0  # from the end of the copy until all files are on disk
     whole: float = 0.0
 
@@ -72,6 +72,7 @@ class Training:
         self.batch = Batch(input_ids, input_ids, None)
         self.tokenizer = train_byte_pair(["as small as can be"], 278)
         self.writer = CheckpointWriter(alone(), background=True)
+        self.replacements = Replacements(run, None, print)
         self.run, self.num_steps, self.num_saves = run, options.steps, 0
 
     @property
@@ -107,9 +108,8 @@ class Training:
             is_writing = is_saved and not self.writer.is_written and self.writer.folder is not None
             (seconds.steps_while_writing if is_writing else seconds.steps).append(self.step())
             if unproven is not None:
-                begun = time.perf_counter()
-                drop_ephemeral(self.run, before=unproven)
-                seconds.deleting, unproven = time.perf_counter() - begun, None
+                self.replacements.add(unproven)
+                unproven = None
             if self.writer.is_written:
                 begun = time.perf_counter()
                 unproven = self.writer.finish()
@@ -118,8 +118,11 @@ class Training:
         if is_saved:
             watch.join()
         if self.writer.folder is not None or unproven is not None:
-            print("  the checkpoint was not complete, and the one before not deleted, when the stretch ended")
-            drop_ephemeral(self.run, before=unproven or self.writer.finish() or self.run)
+            print("  the checkpoint was not complete, or the one before not deleted, when the stretch ended: add steps")
+            self.replacements.add(unproven or self.writer.finish() or self.run)
+        begun = time.perf_counter()
+        self.replacements.settle()
+        seconds.deleting = time.perf_counter() - begun
         return seconds
 
     def start_saving(self) -> float:
@@ -201,8 +204,9 @@ def measure(training: Training, rounds: int) -> None:
         print(
             f"round {round_ + 1}: {plain.whole:.1f} s without, {saved.whole:.1f} s with a save: "
             f"copy {saved.copying:.2f} s, "
-            f"written after {saved.writing:.1f} s, named in {saved.naming:.2f} s, deleted in {saved.deleting:.2f} s;"
-            f" peak {status_bytes('VmHWM') / 1e9:.2f} GB, held {status_bytes('VmRSS') / 1e9:.2f} GB",
+            f"written after {saved.writing:.1f} s, named in {saved.naming:.2f} s, "
+            f"deletion waited for {saved.deleting:.2f} s; "
+            f"peak {status_bytes('VmHWM') / 1e9:.2f} GB, held {status_bytes('VmRSS') / 1e9:.2f} GB",
             flush=True,
         )
     report(pairs, (status_bytes("VmHWM") - base) / state)

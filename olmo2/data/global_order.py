@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from olmo2.base.errors import UsageError
-from olmo2.base.files import atomic_file
+from olmo2.base.files import PARTIAL_PREFIX, atomic_file
 
 ORDER_DTYPE = "<u4"
 ORDER_FOLDER = "order"  # of a run folder
@@ -72,7 +72,9 @@ def load_order(
 
 
 def write_order(path: Path, order: np.ndarray) -> None:
-    """Save an order as raw little-endian uint32, atomically."""
+    """Save an order as raw little-endian uint32, atomically; what a killed process left unfinished of it is removed."""
+    for leftover in path.parent.glob(f"{PARTIAL_PREFIX}*-{path.name}"):
+        leftover.unlink()
     with atomic_file(path, "wb") as file:
         order.astype(ORDER_DTYPE, copy=False).tofile(file)
 

@@ -34,28 +34,26 @@ class Replacements:
 
     def __init__(self, run_folder: Path, remote_folder: str | None, say: Callable[[str], None]) -> None:
         self.run_folder, self.remote_folder, self.say = run_folder, remote_folder, say
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="remote-copy")
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="replacements")
         self.newest: Future[None] | None = None
 
     def add(self, checkpoint: Path) -> None:
-        """Copy `checkpoint`, which has proven itself, and drop what it replaces; a copy is made in the background."""
-        if self.remote_folder is None:
-            drop_ephemeral(self.run_folder, before=checkpoint)
-        else:
-            self.newest = self.thread.submit(self.copy_and_drop, checkpoint, self.remote_folder)
+        """Begin to copy `checkpoint`, which has proven itself, and to drop what it replaces; both can take long."""
+        self.newest = self.thread.submit(self.copy_and_drop, checkpoint)
 
-    def copy_and_drop(self, checkpoint: Path, remote_folder: str) -> None:
+    def copy_and_drop(self, checkpoint: Path) -> None:
         """Do the work of `add` in the thread; local checkpoints stay while the copy of a later one fails."""
-        try:
-            remote = copy_checkpoints(self.run_folder, checkpoint, remote_folder)
-            drop_remote_ephemeral(remote_folder, before=remote)
-        except (RunError, UsageError) as error:
-            self.say(f"{checkpoint} could not be copied: {error}")
-            raise
+        if self.remote_folder is not None:
+            try:
+                remote = copy_checkpoints(self.run_folder, checkpoint, self.remote_folder)
+                drop_remote_ephemeral(self.remote_folder, before=remote)
+            except (RunError, UsageError) as error:
+                self.say(f"{checkpoint} could not be copied: {error}")
+                raise
         drop_ephemeral(self.run_folder, before=checkpoint)
 
     def settle(self) -> None:
-        """Wait for all copies. Raises RunError if the newest checkpoint could not be copied."""
+        """Wait for all copies and deletions. Raises RunError if the newest checkpoint could not be copied."""
         if self.newest is None:
             return
         try:
@@ -66,8 +64,9 @@ class Replacements:
             ) from None
 
     def close(self) -> None:
-        """Drop what has not been begun; nobody waits here for an upload, so that all ranks hear of an error."""
-        self.thread.shutdown(wait=False, cancel_futures=True)
+        """Finish deletions; nobody waits here for an upload, so that all ranks hear of an error at once."""
+        is_local = self.remote_folder is None
+        self.thread.shutdown(wait=is_local, cancel_futures=not is_local)
 
 
 def copy_checkpoints(run_folder: Path, newest: Path, remote_folder: str) -> str:

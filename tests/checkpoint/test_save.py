@@ -5,8 +5,10 @@ import os
 import resource
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,7 +154,16 @@ def test_what_is_saved_in_the_background_is_the_state_at_the_start(
         gate.wait()
         write(path, tensors)
 
+    copies: list[weakref.ref[torch.Tensor]] = []
+    take = save_file.take_snapshot
+
+    def observed(*arguments: Any, **settings: Any) -> save_file.Snapshot:
+        snapshot = take(*arguments, **settings)
+        copies.extend(weakref.ref(tensor) for tensors in snapshot.files.values() for tensor in tensors.values())
+        return snapshot
+
     monkeypatch.setattr(save_file, "write_tensors", waiting)
+    monkeypatch.setattr(save_file, "take_snapshot", observed)
     moments = {"exp_avg.model.norm.weight": torch.ones(32)}
     before = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
     writer = save_file.CheckpointWriter(alone(), background=True)
@@ -163,8 +174,10 @@ def test_what_is_saved_in_the_background_is_the_state_at_the_start(
             parameter.zero_()
         moments["exp_avg.model.norm.weight"].zero_()
     assert not writer.is_written and not folder.exists()
+    assert len(copies) == len(before) + 1 and all(copy() is not None for copy in copies)
     gate.set()
     assert writer.finish() == folder
+    assert all(copy() is None for copy in copies), "the copy is let go when it is written"
     weights = load_file(folder / "model.safetensors")
     assert all(torch.equal(weights[name], before[name]) for name in before)
     assert load_file(folder / "trainer/optimizer.safetensors")["exp_avg.model.norm.weight"].eq(1).all()

@@ -126,3 +126,12 @@ def test_groups_take_no_second_copy() -> None:
     length, extra_bytes = map(int, output.stdout.split())
     assert length == 16_000_000
     assert extra_bytes < 4 * length + 40e6
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    path = order_path(tmp_path, 10, seed=1, epoch=0)
+    leftover, other = tmp_path / f".partial-77-{path.name}", tmp_path / ".partial-77-other.npy"
+    leftover.write_bytes(b"half")
+    other.write_bytes(b"half")
+    load_order(tmp_path, 10, 1, 0, is_saver=True)
+    assert path.exists() and not leftover.exists() and other.exists()

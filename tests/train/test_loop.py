@@ -19,7 +19,7 @@ from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.train import loop
 from olmo2.train.pretrain import pretrain
-from olmo2.train.saver import Saver
+from olmo2.train.remote_copies import Replacements
 from olmo2.train.step import next_token_loss
 from tests.train.conftest import new_job, pretrain_recipe
 
@@ -112,7 +112,7 @@ def test_a_run_killed_right_after_its_last_save_is_tidied_when_called_again(
     keep: dict[str, Any] = {"keep": {"save_every_steps": 3, "ephemeral_every_steps": 2}}
     run = corpus / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(Saver, "drop_before", lambda self, checkpoint: None)
+        patched.setattr(Replacements, "add", lambda self, checkpoint: None)
         last = pretrain(pretrain_recipe(corpus, changes=keep))
     (run / ".partial-77-stage1-step5-tokens1M").mkdir()
     assert len(list(run.glob("*stage1-*"))) == 5

@@ -21,8 +21,10 @@ def test_an_ephemeral_checkpoint_goes_when_the_next_has_proven_itself(corpus: Pa
     saver.finish()
     assert steps(run) == [1, 2]
     saver.after_step(is_finite=False, is_written=False)
+    saver.finish()
     assert steps(run) == [1, 2], "a broken step proves nothing"
     saver.after_step(is_finite=True, is_written=False)
+    saver.replacements.settle()
     assert steps(run) == [2]
     saver.close()
 
