@@ -3,6 +3,7 @@
 A verb without a recipe of its own: it shows another verb's, named by the recipe's key ``verb``.
 """
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 from olmo2.base.any_recipe import RecipeClasses, parse_any_recipe
 from olmo2.base.config import recipe_text
 
+FILE_COLUMNS = 200  # of a table that is written to a file or a pipe
 HELP = "usage: olmo2 show recipe.yaml [--setting=value ...]\n\n" + (__doc__ or "")
 
 
@@ -29,4 +31,4 @@ def show(arguments: Sequence[str], classes: RecipeClasses) -> None:
         table = Table("what follows", "", box=None, pad_edge=False)
         for name, value in consequences(recipe).items():
             table.add_row(name, value)
-        Console().print(table)
+        Console(width=None if sys.stdout.isatty() else FILE_COLUMNS).print(table)

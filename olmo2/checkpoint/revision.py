@@ -61,7 +61,10 @@ def hub_revisions(name: str) -> dict[str, str]:
         ) from None
     try:
         branches = list_repo_refs(name).branches
-    except (OSError, HFValidationError) as error:
+    except Exception as error:  # the hub's client lets errors of its HTTP library through
+        is_expected = isinstance(error, OSError | HFValidationError) or type(error).__module__.startswith("httpx")
+        if not is_expected:
+            raise
         reason = str(error).strip().splitlines()
         raise UsageError(
             f"there is no folder {name}, and the hub does not tell its revisions: "

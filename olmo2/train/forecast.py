@@ -1,5 +1,6 @@
 """Print what to expect of a training recipe on many devices: memory by part, speed, days, disk."""
 
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remedies import Changes, changed, remedies
 
 WorkloadOf = Callable[[TrainRecipe, ModelConfig, int, Hardware], Workload]
+FILE_COLUMNS = 160  # of a table that is written to a file or a pipe
 USABLE_SHARE = 0.95  # of a device's memory: the allocator loses some to fragments
 MEANINGS = {
     "parameters": "float32",
@@ -38,7 +40,7 @@ def forecast(
         return peak_memory(workload_of(other, config, devices, hardware), hardware)
 
     work, memory = workload_of(recipe, config, devices, hardware), memory_of(recipe)
-    grid, console = work.grid, Console()
+    grid, console = work.grid, Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)
     console.print(
         f"{num_parameters(config):,} parameters on {devices} x {hardware.name}: replicate {grid.replicate} x shard "
         f"{grid.shard} x context {grid.context} x tensor {grid.tensor}; {work.micro_batch_sequences} sequences of "
@@ -60,7 +62,7 @@ def memory_table(memory: Memory, hardware: Hardware) -> Table:
         if size:
             table.add_row(name, f"{size / GIGA:.2f}", MEANINGS[name])
     table.add_row("all", f"{memory.total / GIGA:.2f}", f"at its fullest: {memory.moment}")
-    table.add_row(f"a {hardware.name} has", f"{hardware.memory_bytes / GIGA:.2f}", "")
+    table.add_row(f"{hardware.name} has", f"{hardware.memory_bytes / GIGA:.2f}", "")
     return table
 
 

@@ -126,7 +126,9 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                 raise RunError(f"stopped after step {step}; {saved}: go on with --resume")
         if num_broken:
             log.say("the loss of the last step is not finite: the checkpoints before it are kept, too")
-        return saver.last(is_sound=num_broken == 0)
+        checkpoint = saver.last(is_sound=num_broken == 0)
+        log.say(f"{run.stage}  the last checkpoint is {checkpoint}")
+        return checkpoint
 
 
 def diverged(job: Job, step: int, num_broken: int, first_broken: int) -> str:

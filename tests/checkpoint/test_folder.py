@@ -53,7 +53,9 @@ def test_transformers_opens_a_checkpoint_with_equal_logits(
     text = "What is 12 + 30?\n<|endoftext|>"
     assert their_tokenizer.encode(text) == tokenizer.encode(text, allow_special=True)
     assert their_tokenizer.eos_token_id == tokenizer.eos_id
-    assert capfd.readouterr().err == "", "transformers has nothing to warn of"
+    # What torchao's import says, where it is installed, is not about our folder.
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "torch/utils/_pytree.py" not in line]
+    assert warnings == [], "transformers has nothing to warn of"
 
 
 def test_native_to_hugging_face_and_back_is_bit_exact(
