@@ -128,6 +128,8 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
             log.say("the loss of the last step is not finite: the checkpoints before it are kept, too")
         checkpoint = saver.last(is_sound=num_broken == 0)
         log.say(f"{run.stage}  the last checkpoint is {checkpoint}")
+        if stop or is_stopped:  # whoever runs several stages must not begin the next one
+            raise RunError(f"stopped when the last step was done: {checkpoint} is complete")
         return checkpoint
 
 

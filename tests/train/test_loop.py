@@ -292,3 +292,11 @@ def test_a_full_device_is_one_sentence(corpus: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loop, "train_step", full)
     with pytest.raises(RunError, match=r"memory is full \(Tried to allocate 2 GiB\); lower run\.micro_batch_sequences"):
         pretrain(pretrain_recipe(corpus))
+
+
+def test_a_signal_in_the_last_step_is_not_swallowed(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of several stages would go on with the next one."""
+    stop_at(6, monkeypatch)
+    with pytest.raises(RunError, match=r"stopped when the last step was done: .*step6-tokens1M is complete"):
+        pretrain(pretrain_recipe(corpus))
+    assert (corpus / "run" / "stage1-step6-tokens1M" / "checkpoint.json").is_file()
