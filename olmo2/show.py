@@ -1,6 +1,8 @@
 """Print a recipe with every default spelt out, and what follows from it; nothing runs.
 
-A verb without a recipe of its own: it shows another verb's, named by the recipe's key ``verb``.
+A verb without a recipe of its own: it shows another verb's, named by the recipe's key ``verb``. With --as_written it
+prints the file as it is, comments and all: ``olmo2 show 1b/1-pretrain.yaml --as_written > my-run.yaml`` is the way to a
+copy of a recipe that comes with the package. Without a recipe it lists those.
 """
 
 import sys
@@ -10,16 +12,25 @@ from rich.console import Console
 from rich.table import Table
 
 from olmo2.base.any_recipe import RecipeClasses, parse_any_recipe
-from olmo2.base.config import recipe_text
+from olmo2.base.config import recipe_file, recipe_text, shipped_recipes
+from olmo2.base.errors import UsageError
 
+AS_WRITTEN = "--as_written"
 FILE_COLUMNS = 200  # of a table that is written to a file or a pipe
-HELP = "usage: olmo2 show recipe.yaml [--setting=value ...]\n\n" + (__doc__ or "")
+HELP = "usage: olmo2 show recipe.yaml [--as_written | --setting=value ...]\n\n" + (__doc__ or "")
 
 
 def show(arguments: Sequence[str], classes: RecipeClasses) -> None:
     """Print the recipe `arguments[0]` with the overrides that follow it."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
+        print("recipes that come with the package:\n ", "\n  ".join(shipped_recipes()))
+        return
+    if AS_WRITTEN in arguments:
+        names = [argument for argument in arguments if argument != AS_WRITTEN]
+        if len(names) != 1:
+            raise UsageError(f"{AS_WRITTEN} prints one recipe as it is; give its name and no other setting")
+        print(recipe_file(names[0]).read_text("utf-8"), end="")
         return
     recipe = parse_any_recipe(arguments, classes)
     print(recipe_text(recipe))

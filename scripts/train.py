@@ -24,6 +24,11 @@ def train(arguments: list[str]) -> None:
     if verb is None:
         train_classic(arguments[0], arguments[1:])
     else:
+        if verb == "pretrain" and any(argument.startswith("--load_path") for argument in arguments):
+            raise UsageError(
+                f"{arguments[0]} is a recipe for olmo2 pretrain, which starts from random weights; --load_path needs "
+                "one whose verb is finetune"
+            )
         run_verb(str(verb), arguments)
 
 

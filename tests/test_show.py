@@ -35,6 +35,20 @@ def test_a_recipe_without_a_verb(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "--verb: this is olmo2 pretrain; for another verb call olmo2 sft" in capsys.readouterr().err
 
 
+def test_a_copy_of_a_shipped_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["show"]) == 0
+    assert f"\n  {RECIPES[0]}\n" in capsys.readouterr().out
+    for arguments in (["tiny/5-soup.yaml", "--as_written"], ["--as_written", "tiny/5-soup.yaml"]):
+        assert cli.run(["show", *arguments]) == 0
+        assert capsys.readouterr().out == (SHIPPED_RECIPES / "tiny/5-soup.yaml").read_text()
+
+
+@pytest.mark.parametrize("others", [["--run.seed=1", "tiny/5-soup.yaml"], []])
+def test_as_written_wants_a_recipe_alone(others: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["show", "--as_written", *others]) == 2
+    assert "--as_written" in capsys.readouterr().err
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["show", "--help"]) == 0
     assert "usage: olmo2 show recipe.yaml" in capsys.readouterr().out

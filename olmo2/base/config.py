@@ -196,23 +196,32 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
 
     Numbers follow YAML 1.2, so that ``4.0e12`` is a number.
     """
-    file = Path(path)
-    if not file.exists():
-        file = SHIPPED_RECIPES / path
+    file = recipe_file(path)
     try:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
-    except (FileNotFoundError, IsADirectoryError):
-        shipped = sorted(each.relative_to(SHIPPED_RECIPES).as_posix() for each in SHIPPED_RECIPES.rglob("*.yaml"))
-        inside = [name for name in shipped if name.startswith(f"{path}/")]
-        raise UsageError(
-            f"there is no recipe {path}, neither here nor among those that come along"
-            f"{nearest(str(path), inside or shipped)}"
-        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold settings, one 'name: value' a line")
     return values
+
+
+def recipe_file(path: Path | str) -> Path:
+    """Return the file that `path` names, here or else among the recipes that come with the package."""
+    file = Path(path) if Path(path).exists() else SHIPPED_RECIPES / path
+    if file.is_file():
+        return file
+    shipped = shipped_recipes()
+    inside = [name for name in shipped if name.startswith(f"{path}/")]
+    raise UsageError(
+        f"there is no recipe {path}, neither here nor among those that come along"
+        f"{nearest(str(path), inside or shipped)}"
+    )
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(each.relative_to(SHIPPED_RECIPES).as_posix() for each in SHIPPED_RECIPES.rglob("*.yaml"))
 
 
 def write_recipe(recipe: BaseModel, path: Path | str) -> None:
@@ -320,7 +329,8 @@ def describe(error: ValidationError, source: str, recipe_class: type[BaseModel])
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         member = next((f"{path}.{name}" for name in required_members(recipe_class, path)), path)
-        return f"{source}: {path} is missing; set it in the recipe or with --{member}=..."
+        where = "name a recipe.yaml first, or set it" if source == COMMAND_LINE else "set it in the recipe or"
+        return f"{source}: {path} is missing; {where} with --{member}=..."
     if first["type"] == "value_error":
         return f"{source}: {path + ': ' if path else ''}{first['ctx']['error']}"
     return f"{source}: {path}: {first['msg'][0].lower() + first['msg'][1:]}, not {first['input']!r}"

@@ -15,7 +15,7 @@ from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
-from olmo2.base.files import atomic_folder, read_json, require_vacant
+from olmo2.base.files import BYTES_PER_GB, atomic_folder, read_json, require_vacant
 from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.keep import CONTENTS_FILE, TRAINER_FOLDER, listed_sizes, write_contents
 from olmo2.checkpoint.load import OPTIMIZER, require_complete
@@ -30,8 +30,6 @@ from olmo2.checkpoint.tensors import (
     planned_files,
     write_index,
 )
-
-BYTES_PER_GB = 10**9
 
 
 class ReshardRecipe(Recipe):

@@ -82,6 +82,7 @@ class ChunkedLoss(torch.autograd.Function):
                 torch.mm(logits_grad, weight, out=states_grad[rows])
             if weight_grad is not None:
                 weight_grad += logits_grad.T @ states[rows]
+            del logits_grad  # before the logits of the next chunk are made
         if weight_grad is not None:
             weight_grad = weight_grad.to(lm_head_weight.dtype)
         ctx.save_for_backward(states_grad, weight_grad)

@@ -133,8 +133,7 @@ def loss_working(work: Workload) -> int:
     positions, vocab_size = work.own_positions, work.config.vocab_size
     rows = min(chunk_rows(is_cpu=work.is_cpu), positions)
     logits = rows * vocab_size
-    # Logits, their gradient and, until it is overwritten, the gradient of the chunk before.
-    held = logits * (3 if positions > rows else 2) * work.dtype_bytes
+    held = 2 * logits * work.dtype_bytes  # logits and their gradient
     if work.is_cpu:  # a few rows at a time in float32
         some = min(logits, max(CACHED_LOGITS, vocab_size))
         precise = FLOAT32 * some * (1 if work.dtype_bytes == FLOAT32 else 2)

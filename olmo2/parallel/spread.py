@@ -71,6 +71,15 @@ def shard_weights(model: Transformer, ranks: Ranks, settings: ParallelSettings, 
             module.set_force_sum_reduction_for_comms(True)
 
 
+def wait_with_all_reduce(model: Transformer, *, is_last: bool) -> None:
+    """Before a micro-batch's backward: let replicas of hybrid sharding add their gradients up after the last one only.
+
+    Within the shards every micro-batch is reduced at once, so that no rank ever holds whole gradients.
+    """
+    if isinstance(model, FSDPModule):
+        model.set_requires_all_reduce(is_last)
+
+
 def drop_gathered(model: Transformer) -> None:
     """Leave every rank with its own part of the weights again, after a forward that no backward has followed.
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from olmo2.base.errors import UsageError
 from olmo2.model.attention import MAX_BLOCKED_SEQ_LEN
 from olmo2.model.sizes import ModelConfig
 from olmo2.parallel.mesh import Grid, ParallelSettings
+from olmo2.parallel.positions import Positions
+from olmo2.parallel.tensor import require_divisible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +25,8 @@ class Workload:
     is_cpu: bool = False
 
     def __post_init__(self) -> None:
-        tensor = self.grid.tensor
-        for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
-            if getattr(self.config, name) % tensor:
-                raise UsageError(
-                    f"parallel.tensor {tensor} must divide the model's {name} {getattr(self.config, name)}"
-                )
-        shares = tensor * (2 * self.grid.context if self.grid.context > 1 else 1)
-        if self.seq_len % shares:
-            raise UsageError(
-                f"data.seq_len {self.seq_len} must be a multiple of {shares} to be shared by parallel.context "
-                f"{self.grid.context} (two chunks each) and parallel.tensor {tensor}"
-            )
+        require_divisible(self.config, self.grid.tensor)
+        Positions(context_ranks=self.grid.context, tensor_ranks=self.grid.tensor).require_divisible(self.seq_len)
 
     @property
     def num_micro_batches(self) -> float:

@@ -4,10 +4,8 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe
-from olmo2.base.files import atomic_folder, require_vacant
+from olmo2.base.files import BYTES_PER_GB, atomic_folder, require_vacant
 from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, copy_model_folder, find_model_folder, model_folder_files
-
-BYTES_PER_GB = 10**9
 
 
 class ExportRecipe(Recipe):

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
+from olmo2.base.files import BYTES_PER_GB
 from olmo2.base.metrics import read_metrics
 from olmo2.checkpoint.keep import TRAINER_FOLDER, damage
 from olmo2.checkpoint.names import BILLION, Revision, parse_checkpoint_name, parse_revision, sorted_revisions
@@ -21,7 +22,6 @@ from olmo2.checkpoint.revision import hub_revisions
 from olmo2.checkpoint.run_state import STATE_FILE, read_run_state
 from olmo2.release.published_names import published_model, published_name
 
-BYTES_PER_GB = 10**9
 COMMIT_DIGITS = 12
 
 

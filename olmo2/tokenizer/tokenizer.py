@@ -188,7 +188,7 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> Tokenize
         return read_tokenizer(path, path.parent if has_siblings else None)
     if path.is_dir():
         if not (path / TOKENIZER_FILE).is_file():
-            raise UsageError(f"{path} holds no {TOKENIZER_FILE}")
+            raise UsageError(f"{path} holds no {TOKENIZER_FILE}; of a run, name one of its checkpoint folders")
         return read_tokenizer(path / TOKENIZER_FILE, path)
     looks_local = str(name).startswith(("/", ".", "~")) or str(name).count("/") > 1 or path.suffix == ".json"
     if looks_local:

@@ -6,6 +6,7 @@ from typing import Any
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
+from olmo2.base.files import BYTES_PER_GB
 from olmo2.checkpoint.folder import find_model_folder
 from olmo2.checkpoint.load import read_model_config
 from olmo2.checkpoint.names import checkpoint_name
@@ -25,7 +26,6 @@ from olmo2.train.recipe import TrainRecipe
 
 BYTES_OF_WEIGHT = 4  # a run's weights are float32
 BYTES_OF_MOMENTS = {"fp32": 8, "bf16": 4}  # both moments of one weight
-BYTES_PER_GB = 10**9
 ENDLESS = 2**62  # sequences
 
 

@@ -51,7 +51,9 @@ def forecast(
     for line in verdict(recipe, devices, memory_of, hardware):
         console.print(line, highlight=False, soft_wrap=True)
     console.print()
-    console.print(facts_table(speed_facts(recipe, config, work, hardware) | disk_facts(recipe, config, work.seq_len)))
+    title = "what to expect" if fits(memory, hardware) else "what to expect, if it fitted"
+    facts = speed_facts(recipe, config, work, hardware) | disk_facts(recipe, config, work.seq_len)
+    console.print(facts_table(title, facts))
 
 
 def memory_table(memory: Memory, hardware: Hardware) -> Table:
@@ -66,12 +68,17 @@ def memory_table(memory: Memory, hardware: Hardware) -> Table:
     return table
 
 
+def fits(memory: Memory, hardware: Hardware) -> bool:
+    """Tell whether the usable part of a device's memory is enough."""
+    return memory.total <= USABLE_SHARE * hardware.memory_bytes
+
+
 def verdict(
     recipe: TrainRecipe, devices: int, memory_of: Callable[[TrainRecipe], Memory], hardware: Hardware
 ) -> list[str]:
     """Say whether the recipe fits and, if not, what does not and which settings would make it fit."""
     memory, limit = memory_of(recipe), USABLE_SHARE * hardware.memory_bytes
-    if memory.total <= limit:
+    if fits(memory, hardware):
         return [f"It fits, with {USABLE_SHARE:.0%} of the memory taken for usable."]
     largest = max(memory.parts, key=lambda name: memory.parts[name])
     lines = [
@@ -110,7 +117,7 @@ def speed_facts(recipe: TrainRecipe, config: ModelConfig, work: Workload, hardwa
     days = total / batch * time.total / 86_400
     return facts | {
         "FLOPs in all (6 x parameters x tokens)": f"{total_train_flops(config, total):.4g}",
-        "days": f"{days:,.3g} for {steps:,} steps, without evaluation and saving",
+        "days": f"{days:,.{'0f' if days >= 100 else '3g'}} for {steps:,} steps, without evaluation and saving",
         "device hours": f"{days * 24 * devices:,.0f}",
     }
 
@@ -129,9 +136,9 @@ def disk_facts(recipe: TrainRecipe, config: ModelConfig, seq_len: int) -> dict[s
     return facts | {"checkpoints": f"{kept:,} kept{ephemeral}, {kept * size / TERA:,.3g} TB"}
 
 
-def facts_table(facts: dict[str, str]) -> Table:
+def facts_table(title: str, facts: dict[str, str]) -> Table:
     """Return facts by name."""
-    table = Table("what to expect", "", box=None, pad_edge=False)
+    table = Table(title, "", box=None, pad_edge=False)
     for name, value in facts.items():
         table.add_row(name, value)
     return table

@@ -15,7 +15,7 @@ class Saver:
     """Saves a job; all ranks call the same methods after the same steps.
 
     A checkpoint replaces ephemeral ones only when it is complete and a later step has given a finite loss with its
-    weights.
+    weights; the last one, which no step follows, if the loss of its own step was finite.
     """
 
     def __init__(self, job: Job, say: Callable[[str], None] = print) -> None:

@@ -15,6 +15,7 @@ from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.compile import chunk_loss_of
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import local_part, num_copies
+from olmo2.parallel.spread import wait_with_all_reduce
 
 LossOf = Callable[[Transformer, Batch], LossSums]  # summed over the target tokens of a micro-batch
 
@@ -76,7 +77,9 @@ def train_step(
     target_tokens = int(ranks.sum(int((batch.labels != IGNORED_LABEL).sum()))[0])
     cross_entropy = torch.zeros((), dtype=torch.float64, device=model.device)
     # Copied as a whole: every copy makes the processor wait for what the device still has to do.
-    for micro_batch in batch.to(model.device).split(micro_batch_sequences):
+    micro_batches = batch.to(model.device).split(micro_batch_sequences)
+    for number, micro_batch in enumerate(micro_batches, 1):
+        wait_with_all_reduce(model, is_last=number == len(micro_batches))
         sums = loss_of(model, micro_batch)
         (sums.total / max(target_tokens, 1)).backward()
         cross_entropy += sums.cross_entropy

@@ -65,6 +65,11 @@ def test_a_recipe_of_ours(corpus: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "olmo2: --data.path: no such setting; did you mean --data.paths?\n"
 
 
+def test_pretraining_loads_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_here("tiny/3-pretrain.yaml", "--load_path=x") == 2
+    assert "--load_path needs one whose verb is finetune" in capsys.readouterr().err
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert train_here("--help") == 0
     assert "scripts/train.py CONFIG [--setting=value ...]" in capsys.readouterr().out
