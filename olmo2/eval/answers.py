@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from olmo2.grading.final_answer import is_correct
-from olmo2.inference.decode import complete
+from olmo2.inference.engine import Engine, EngineSettings
+from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
-BATCH_PROMPTS = 256  # short questions and small models: what costs is the number of steps
+ENGINE = EngineSettings(max_sequences=256, step_tokens=4096)  # short questions and small models: steps are what costs
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,8 @@ def check_answers(
     stop_text: str | None = None,
 ) -> CheckedAnswers:
     """Complete every prompt greedily and grade what was written, up to `stop_text` if one is given."""
-    settings = SamplingSettings(max_new_tokens=max_new_tokens)
-    completions = complete(model, prompts, settings, stop_id=tokenizer.eos_id, batch_prompts=BATCH_PROMPTS)
-    responses = [tokenizer.decode(completion) for completion in completions]
-    if stop_text is not None:
-        responses = [response.split(stop_text)[0] for response in responses]
+    sampling = SamplingSettings(max_new_tokens=max_new_tokens, stop=[] if stop_text is None else [stop_text])
+    completions = Engine(model, tokenizer, ENGINE).run([Request(list(prompt), sampling) for prompt in prompts])
+    responses = [completion.text for completion in completions]
     is_right = [is_correct(response, answer) for response, answer in zip(responses, answers, strict=True)]
     return CheckedAnswers(responses, is_right)

@@ -1,29 +1,94 @@
-"""Continue a text, or answer a question, and print what the model writes."""
+"""Continue texts or answer questions: those of the command line are printed, those of a file go to a file.
 
-from pydantic import Field
+    olmo2 generate MODEL --prompt="Once upon" [--chat]
+    olmo2 generate MODEL --prompts=in.jsonl --output=out.jsonl [--chat]
 
-from olmo2.inference.decode import complete
+A line of the file of prompts is {"prompt": text} or {"messages": [{"role": ..., "content": ...}, ...]}; the same line
+with "completion" and "finish_reason" is written, in the same order. Stopped, it goes on when the command is repeated.
+"""
+
+from pathlib import Path
+
+from pydantic import model_validator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from olmo2.inference.model_choice import ModelRecipe
-from olmo2.tokenizer.chat_template import encode_chat
+from olmo2.inference.prompt_file import CompletionFile, made_with, prompt_ids, read_prompts
+from olmo2.inference.request import Request, Update
 
 
 class GenerateRecipe(ModelRecipe):
     """Everything that `generate` needs to know."""
 
-    prompt: list[str] = Field(min_length=1)
+    prompt: list[str] = []
     """texts to continue; repeat the setting for several"""
     chat: bool = False
     """treat each prompt as a user's message and answer it"""
+    prompts: str | None = None
+    """JSON-lines file of prompts"""
+    output: str | None = None
+    """JSON-lines file to write, one line for each of `prompts`"""
+    logprobs: bool = False
+    """write token ids and their log-probabilities to `output` as well"""
+
+    @model_validator(mode="after")
+    def has_prompts(self) -> "GenerateRecipe":
+        """Refuse prompts of both kinds, or of none."""
+        if bool(self.prompt) == (self.prompts is not None):
+            raise ValueError("give either texts with --prompt=... or a file with --prompts=...")
+        if (self.prompts is None) != (self.output is None):
+            raise ValueError("prompts and output belong together: a file to read and a file to write")
+        return self
 
 
 def generate(recipe: GenerateRecipe) -> None:
-    """Print every prompt with its completion, or the answer to it."""
-    model, tokenizer = recipe.load()
-    if recipe.chat:
-        turns = [[{"role": "user", "content": text}] for text in recipe.prompt]
-        prompts = [encode_chat(tokenizer, messages, add_generation_prompt=True)[0] for messages in turns]
-    else:
-        prompts = [tokenizer.encode(text) for text in recipe.prompt]
-    completions = complete(model, prompts, recipe.sampling, stop_id=tokenizer.eos_id)
-    for prompt, completion in zip(recipe.prompt, completions, strict=True):
-        print(("" if recipe.chat else prompt) + tokenizer.decode(completion))
+    """Print every prompt with its completion, or the answer to it; or do the same for a file of prompts."""
+    if recipe.prompts is not None and recipe.output is not None:
+        generate_file(recipe, Path(recipe.prompts).expanduser(), Path(recipe.output).expanduser())
+        return
+    engine = recipe.load()
+    requests = [
+        Request(prompt_ids(engine.tokenizer, {"prompt": text}, is_chat=recipe.chat), recipe.sampling)
+        for text in recipe.prompt
+    ]
+    for text, completion in zip(recipe.prompt, engine.run(requests), strict=True):
+        print(("" if recipe.chat else text) + completion.text)
+
+
+def generate_file(recipe: GenerateRecipe, prompts: Path, output: Path) -> None:
+    """Complete every row of `prompts` that has not been done yet, and write all to `output`.
+
+    Every row draws with a seed of its own, that of the recipe plus the row's number.
+    """
+    engine = recipe.load()
+    rows, ids = read_prompts(prompts, engine.tokenizer, is_chat=recipe.chat)
+    settings = recipe.model_dump(mode="json", exclude={"verb", "output", "prompts", "engine", "device"})
+    file = CompletionFile(output, rows, made_with(settings, prompts))
+    to_do = [number for number in range(len(rows)) if number not in file.done]
+    if file.done:
+        print(f"{len(file.done):,} of {len(rows):,} rows were done before")
+    requests = [
+        Request(
+            ids[number],
+            recipe.sampling.model_copy(update={"seed": (recipe.sampling.seed + number) % 2**63}),
+            logprobs=recipe.logprobs,
+        )
+        for number in to_do
+    ]
+    columns = (TextColumn("{task.fields[speed]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress, file.adding() as add:
+        bar = progress.add_task("", total=len(rows), completed=len(file.done), speed="")
+        num_tokens = 0
+
+        def on_update(number: int, update: Update) -> None:
+            nonlocal num_tokens
+            num_tokens += len(update.token_ids)
+            if update.completion is not None:
+                add(to_do[number], update.completion)
+                seconds = progress.tasks[bar].elapsed or 1.0
+                progress.update(bar, advance=1, speed=f"{num_tokens / seconds:,.0f} tokens/s")
+
+        engine.run(requests, on_update)
+    file.finish()
+    print(f"{output}: {len(rows):,} rows, {num_tokens:,} tokens written now")

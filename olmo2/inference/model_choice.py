@@ -4,10 +4,9 @@ from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe
 from olmo2.checkpoint.folder import DTYPE_CHOICES, DtypeChoice, load_model
+from olmo2.inference.engine import Engine, EngineSettings
 from olmo2.inference.sampling import SamplingSettings
-from olmo2.model.transformer import Transformer
 from olmo2.parallel.device import choose_device
-from olmo2.tokenizer.tokenizer import Tokenizer
 
 
 class ModelRecipe(Recipe):
@@ -22,8 +21,10 @@ class ModelRecipe(Recipe):
     dtype: DtypeChoice = "stored"
     """of weights and activations"""
     sampling: SamplingSettings = SamplingSettings()
+    engine: EngineSettings = EngineSettings()
 
-    def load(self) -> tuple[Transformer, Tokenizer]:
-        """Load the model and its tokenizer."""
+    def load(self) -> Engine:
+        """Load the model and its tokenizer into an engine."""
         dtype, device = DTYPE_CHOICES[self.dtype], choose_device(self.device)
-        return load_model(self.model, dtype=dtype, device=device, revision=self.revision)
+        model, tokenizer = load_model(self.model, dtype=dtype, device=device, revision=self.revision)
+        return Engine(model, tokenizer, self.engine)

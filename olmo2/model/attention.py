@@ -3,18 +3,32 @@
 Shapes   B rows · T query positions · S key positions · H query heads · K key-value heads · D head width · C = H·D
 """
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from olmo2.model.blocked_attention import BlockedAttention
-from olmo2.model.kv_cache import KVCache
 from olmo2.model.linear import Linear
 from olmo2.model.norm import RMSNorm
 from olmo2.model.rope import rotate
 from olmo2.model.sizes import ModelConfig
 
 MAX_BLOCKED_SEQ_LEN = 2048  # beyond this the memory of attention in blocks costs more than its speed gains
+
+
+class KVCache(Protocol):
+    """What attention remembers of tokens that were read before: with one, a forward reads only what is new.
+
+    It decides which sequences the rows of a forward belong to, where their tokens stand, and what they may see.
+    """
+
+    def positions(self, input_ids: Tensor) -> Tensor:
+        """Return the position of every token of `input_ids` (B, T) in its sequence, (B, T)."""
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Remember keys and values (B, K, T, D) of a layer; return what each query attends to, (B, H, T, D)."""
 
 
 class Attention(nn.Module):
@@ -42,9 +56,10 @@ class Attention(nn.Module):
         queries = rotate(self.split_heads(self.q_norm(self.q_proj(x))), *rope)
         keys = rotate(self.split_heads(self.k_norm(self.k_proj(x))), *rope)
         values = self.split_heads(self.v_proj(x))
-        if cache is not None:
-            keys, values = cache.append(self.layer, keys, values)
-        mixed = self.mix(queries, keys, values, is_visible)
+        if cache is None:
+            mixed = self.mix(queries, keys, values, is_visible)
+        else:
+            mixed = cache.attend(self.layer, queries, keys, values)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
     def mix(self, queries: Tensor, keys: Tensor, values: Tensor, is_visible: Tensor | None) -> Tensor:

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from olmo2.model.attention import Attention
-from olmo2.model.kv_cache import KVCache
+from olmo2.model.attention import Attention, KVCache
 from olmo2.model.mlp import MLP
 from olmo2.model.norm import RMSNorm
 from olmo2.model.sizes import ModelConfig

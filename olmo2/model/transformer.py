@@ -9,9 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from olmo2.model.attention import visible_keys
+from olmo2.model.attention import KVCache, visible_keys
 from olmo2.model.block import Block
-from olmo2.model.kv_cache import KVCache
 from olmo2.model.linear import Linear
 from olmo2.model.norm import RMSNorm
 from olmo2.model.rope import rope_tables
@@ -35,10 +34,7 @@ class Backbone(nn.Module):
 
     def forward(self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> Tensor:
         rope, is_visible = self.rope_and_visibility(input_ids, document_ids, cache)
-        hidden = self.run_layers(input_ids, rope, is_visible, cache)
-        if cache is not None:
-            cache.length += input_ids.shape[1]
-        return hidden
+        return self.run_layers(input_ids, rope, is_visible, cache)
 
     def rope_and_visibility(
         self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None
@@ -46,7 +42,7 @@ class Backbone(nn.Module):
         """Return what attention needs to know of the positions: RoPE's tables and, unless causal, the visible keys."""
         is_visible, positions = None, torch.arange(input_ids.shape[1], device=input_ids.device)
         if cache is not None:
-            positions, is_visible = remember(cache, input_ids, document_ids)
+            positions = cache.positions(input_ids)
         elif document_ids is not None:
             positions = positions_in_documents(document_ids)
             is_visible = visible_keys(document_ids, document_ids)
@@ -86,7 +82,7 @@ class Transformer(nn.Module):
         """Return logits (B, T, V) in the compute dtype, or `head(hidden, lm_head.weight)`.
 
         A head lets a loss be computed inside the model's own forward, without keeping all logits and while a
-        sharded output matrix is at hand. With a cache, input_ids continue what the cache holds.
+        sharded output matrix is at hand. With a cache, input_ids continue what it holds, and it knows their documents.
         """
         hidden = self.model(input_ids, document_ids, cache)
         if head is not None:
@@ -105,13 +101,3 @@ def positions_in_documents(document_ids: Tensor) -> Tensor:
     is_start = torch.ones_like(document_ids, dtype=torch.bool)
     is_start[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     return index - torch.where(is_start, index, 0).cummax(dim=1).values
-
-
-def remember(cache: KVCache, input_ids: Tensor, document_ids: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Note the new tokens' documents in the cache; return their positions and the keys they may see."""
-    start, end = cache.length, cache.length + input_ids.shape[1]
-    if end > cache.capacity:
-        raise ValueError(f"the cache holds {cache.capacity} tokens, {end} are needed")
-    cache.document_ids[:, start:end] = 0 if document_ids is None else document_ids
-    positions = torch.arange(start, end, device=input_ids.device)
-    return positions, visible_keys(cache.document_ids[:, start:end], cache.document_ids[:, :end])

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from olmo2.base.errors import UsageError
 from olmo2.loss.language_model import ChunkLoss, fusible_loss_and_gradient
+from olmo2.model.attention import KVCache
 from olmo2.model.block import Block
-from olmo2.model.kv_cache import KVCache
 from olmo2.model.transformer import Transformer
 
 CompileChoice = bool | Literal["auto"]

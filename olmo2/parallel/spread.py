@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from olmo2.model.kv_cache import KVCache
+from olmo2.model.attention import KVCache
 from olmo2.model.transformer import Backbone, Head, Transformer
 from olmo2.parallel.compile import CompileChoice, compile_blocks
 from olmo2.parallel.context import share_context

@@ -118,6 +118,23 @@ class Tokenizer:
         text: str = self._backend.decode([int(i) for i in ids], skip_special_tokens=skip_special)
         return text
 
+    @cached_property
+    def bytes_of_tokens(self) -> dict[int, bytes]:
+        """What each id adds to a text, in UTF-8 that may end within a character; nothing for control tokens.
+
+        In a vocabulary that is not byte-level, the text of the token alone.
+        """
+        byte_of = {character: byte for byte, character in byte_alphabet().items()}
+        pieces: dict[int, bytes] = {}
+        for token, i in self._backend.get_vocab(with_added_tokens=False).items():
+            if self.is_byte_level and all(character in byte_of for character in token):
+                pieces[i] = bytes(byte_of[character] for character in token)
+            else:
+                pieces[i] = self.decode([i]).encode()
+        for i, added in self._backend.get_added_tokens_decoder().items():
+            pieces[i] = b"" if added.special else added.content.encode()
+        return pieces
+
     def token_bytes(self) -> npt.NDArray[np.int64]:
         """Return how many bytes of UTF-8 text each id stands for, of shape (vocab_size,); 0 for control tokens.
 
@@ -195,6 +212,16 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> Tokenize
         raise UsageError(f"there is no tokenizer {name}: give a {TOKENIZER_FILE}, a folder with one, or a hub name")
     folder = download_tokenizer(str(name), revision)
     return read_tokenizer(folder / TOKENIZER_FILE, folder)
+
+
+def byte_alphabet() -> dict[int, str]:
+    """Return the character that stands for each byte in a byte-level vocabulary: printable Latin-1 stands for itself.
+
+    Source   GPT-2's encoder, bytes_to_unicode
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
 
 
 def read_tokenizer(file: Path, folder: Path | None) -> Tokenizer:

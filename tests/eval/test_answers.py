@@ -2,8 +2,9 @@
 
 import pytest
 
-from olmo2.eval import answers
 from olmo2.eval.answers import CheckedAnswers, check_answers
+from olmo2.inference.engine import Engine
+from olmo2.inference.request import Completion, Request
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -21,6 +22,11 @@ def test_grading(
     expected: list[bool],
 ) -> None:
     written = ["3 + 4 = 7.\nQuestion: 9", "nothing\n#### 12"]
-    monkeypatch.setattr(answers, "complete", lambda *args, **kwargs: [tokenizer.encode(text) for text in written])
+
+    def run(engine: Engine, requests: list[Request]) -> list[Completion]:
+        stop = requests[0].sampling.stop
+        return [Completion([], text.split(*stop)[0] if stop else text, "stop") for text in written]
+
+    monkeypatch.setattr(Engine, "run", run)
     checked = check_answers(tiny_model, tokenizer, [[1], [2]], ["7", "12"], max_new_tokens=5, stop_text=stop_text)
     assert checked.is_right == expected

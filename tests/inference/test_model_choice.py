@@ -11,8 +11,8 @@ from olmo2.inference.model_choice import ModelRecipe
 
 @pytest.mark.parametrize(("dtype", "expected"), [("stored", torch.float32), ("bf16", torch.bfloat16)])
 def test_dtype(model_folder: Path, dtype: str, expected: torch.dtype) -> None:
-    model, _ = ModelRecipe.model_validate({"model": str(model_folder), "dtype": dtype, "device": "cpu"}).load()
-    assert {parameter.dtype for parameter in model.parameters()} == {expected}
+    engine = ModelRecipe.model_validate({"model": str(model_folder), "dtype": dtype, "device": "cpu"}).load()
+    assert {parameter.dtype for parameter in engine.model.parameters()} == {expected}
 
 
 def test_a_folder_has_no_revisions(model_folder: Path) -> None:

@@ -1,51 +1,131 @@
-"""The next token: greedy, and distributions cut as asked."""
+"""The next token: greedy, and distributions cut as transformers cuts them."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
-from olmo2.inference.sampling import SamplingSettings, choose_tokens
+from olmo2.inference.sampling import SamplingSettings, choose_tokens, draw, probabilities, random_stream
 
-LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0])
 DRAWS = 4000
 
 
-def frequencies(**settings: float) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    tokens = choose_tokens(LOGITS.expand(DRAWS, -1), SamplingSettings.model_validate(settings), generator)
-    return torch.bincount(tokens, minlength=4) / DRAWS
+def settings(**values: Any) -> SamplingSettings:
+    return SamplingSettings.model_validate(values)
+
+
+def frequencies(**values: Any) -> Tensor:
+    stream = random_stream(settings(**values))
+    tokens = choose_tokens(LOGITS.expand(DRAWS, -1), [settings(**values)] * DRAWS, [[]] * DRAWS, [stream] * DRAWS)
+    return torch.bincount(torch.tensor(tokens), minlength=4) / DRAWS
 
 
 def test_temperature_zero_is_greedy() -> None:
     assert frequencies(temperature=0).tolist() == [1, 0, 0, 0]
+    assert frequencies(temperature=1e-5, top_p=0.5).tolist() == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_draws_follow_the_softmax(temperature: float) -> None:
-    expected = (LOGITS[0] / temperature).softmax(0)
+    expected = (LOGITS / temperature).softmax(0)
     torch.testing.assert_close(frequencies(temperature=temperature), expected, atol=0.03, rtol=0)
 
 
-def test_top_k_renormalises_the_kept() -> None:
-    expected = torch.tensor([2.0, 1.0]).softmax(0)
-    found = frequencies(temperature=1, top_k=2)
-    assert found[2:].tolist() == [0, 0]
-    torch.testing.assert_close(found[:2], expected, atol=0.03, rtol=0)
+CUTS: list[Mapping[str, Any]] = [
+    {"temperature": 0.7},
+    {"temperature": 1.3, "top_k": 5},
+    {"temperature": 1.0, "top_k": 10_000},
+    {"temperature": 1.0, "top_p": 0.3},
+    {"temperature": 0.8, "top_p": 1e-9},
+    {"temperature": 1.0, "min_p": 0.2},
+    {"temperature": 1.0, "min_p": 1.0},
+    {"temperature": 1.1, "top_k": 20, "top_p": 0.8, "min_p": 0.05},
+    {"temperature": 0.9, "top_k": 7, "top_p": 0.9, "repetition_penalty": 1.7},
+    {"temperature": 1.0, "repetition_penalty": 0.5},
+]
 
 
-@pytest.mark.parametrize(("top_p", "kept"), [(0.1, 1), (0.65, 2), (0.9, 3), (1.0, 4)])
-def test_top_p_keeps_the_smallest_likely_set(top_p: float, kept: int) -> None:
-    """Softmax of the logits is 0.644, 0.237, 0.087, 0.032."""
-    assert int((frequencies(temperature=1, top_p=top_p) > 0).sum()) == kept
+def test_distributions_equal_those_of_transformers() -> None:
+    """All rows at once, each with settings of its own."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    logits, history = 3 * torch.randn(len(CUTS), 200), [3, 5, 5, 150]
+    rows = [settings(**cut) for cut in CUTS]
+    from olmo2.inference.sampling import penalised
+
+    found = probabilities(penalised(logits, rows, [history] * len(rows)), rows)
+    for row, cut in enumerate(CUTS):
+        processors = transformers.LogitsProcessorList()
+        if "repetition_penalty" in cut:
+            processors.append(transformers.RepetitionPenaltyLogitsProcessor(cut["repetition_penalty"]))
+        processors.append(transformers.TemperatureLogitsWarper(cut["temperature"]))
+        if "top_k" in cut:
+            processors.append(transformers.TopKLogitsWarper(cut["top_k"]))
+        if "top_p" in cut:
+            processors.append(transformers.TopPLogitsWarper(cut["top_p"]))
+        if "min_p" in cut:
+            processors.append(transformers.MinPLogitsWarper(cut["min_p"]))
+        expected = processors(torch.tensor([history]), logits[row : row + 1].clone())[0].softmax(-1)
+        torch.testing.assert_close(found[row], expected, atol=1e-6, rtol=1e-4, msg=str(cut))
 
 
-def test_same_seed_same_draws() -> None:
-    settings = SamplingSettings(temperature=1.0)
-    first, second = (choose_tokens(LOGITS.expand(50, -1), settings, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first, second)
+def test_the_logits_are_left_alone() -> None:
+    logits = torch.randn(2, 9)
+    before = logits.clone()
+    rows = [settings(temperature=1, repetition_penalty=2.0), settings()]
+    choose_tokens(logits, rows, [[1, 2], [3]], [random.Random(0), random.Random(0)])
+    assert torch.equal(logits, before)
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_p": 0}])
-def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_a_penalty_makes_greedy_answers_vary() -> None:
+    stream = random.Random(0)
+    rows = [settings(repetition_penalty=3.0), settings()]
+    assert choose_tokens(LOGITS.expand(2, -1), rows, [[0], [0]], [stream, stream]) == [1, 0]
+
+
+def test_a_row_draws_the_same_in_any_company() -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(5, 50)
+    rows = [settings(temperature=1.0, seed=seed) for seed in range(4)] + [settings()]
+
+    def chosen(some: list[int]) -> list[int]:
+        each = [rows[row] for row in some]
+        return choose_tokens(logits[some], each, [[]] * len(some), [random_stream(one) for one in each])
+
+    together = chosen([0, 1, 2, 3, 4])
+    assert together == [chosen([row])[0] for row in range(5)]
+    assert together == chosen([4, 3, 2, 1, 0])[::-1]
+
+
+def test_a_number_lands_where_the_cumulative_probability_passes_it() -> None:
+    shares = torch.tensor([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]])
+    numbers = [0.0, 0.2499, 0.25, 0.7499, 0.75, 0.999999, 1.0]
+    found = [int(draw(shares, torch.tensor([number], dtype=torch.float64))) for number in numbers]
+    assert found == [1, 1, 3, 3, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"repetition_penalty": 0},
+        {"max_new_tokens": 0},
+        {"stop": [""]},
+        {"seed": -1},
+        {"what": 1},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        SamplingSettings.model_validate(wrong)
+        settings(**wrong)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from olmo2.model.kv_cache import KVCache
 from olmo2.model.sizes import SIZES, ModelConfig
 from olmo2.model.transformer import Transformer, positions_in_documents
 from tests.model.reference import hf_config, hf_twin, random_model, small_config
@@ -176,46 +175,6 @@ def test_positions_start_anew_with_every_document() -> None:
     document_ids = torch.tensor([[-1, -1, 4, 4, 4, 7], [0, 1, 1, 0, 0, 0]])
     expected = torch.tensor([[0, 1, 0, 1, 2, 0], [0, 0, 1, 0, 1, 2]])
     assert torch.equal(positions_in_documents(document_ids), expected)
-
-
-@pytest.mark.parametrize("chunks", [[20], [1] * 20, [7, 1, 1, 11]])
-def test_decoding_with_a_cache_equals_one_forward(model: Transformer, input_ids: Tensor, chunks: list[int]) -> None:
-    cache = KVCache(model.config, 3, 20, dtype=torch.float32, device=CPU)
-    with torch.no_grad():
-        logits = torch.cat([model(chunk, cache=cache) for chunk in input_ids.split(chunks, dim=1)], dim=1)
-        torch.testing.assert_close(logits, model(input_ids), rtol=1e-5, atol=1e-5)
-    assert cache.length == 20
-
-
-@pytest.mark.parametrize("chunks", [[20], [12, 1, 7], [19, 1]])
-def test_decoding_behind_left_padding_equals_rows_alone(
-    model: Transformer, input_ids: Tensor, chunks: list[int]
-) -> None:
-    cache = KVCache(model.config, 3, 24, dtype=torch.float32, device=CPU)
-    pieces = zip(input_ids.split(chunks, dim=1), left_padded().split(chunks, dim=1), strict=True)
-    with torch.no_grad():
-        logits = torch.cat([model(piece, document_ids=ids, cache=cache) for piece, ids in pieces], dim=1)
-        for row, num_real in enumerate(PADDED.flatten()):
-            alone = model(input_ids[row : row + 1, 20 - num_real :])[0]
-            torch.testing.assert_close(logits[row, 20 - num_real :], alone, rtol=1e-5, atol=1e-5)
-    assert logits.isfinite().all()
-
-
-def test_a_cache_keeps_documents_apart(model: Transformer, input_ids: Tensor) -> None:
-    document_ids = (torch.arange(20) >= 8).int().expand(3, -1)
-    cache = KVCache(model.config, 3, 20, dtype=torch.float32, device=CPU)
-    pieces = zip(input_ids.split([5, 15], dim=1), document_ids.split([5, 15], dim=1), strict=True)
-    with torch.no_grad():
-        logits = torch.cat([model(piece, document_ids=ids, cache=cache) for piece, ids in pieces], dim=1)
-        separate = torch.cat([model(input_ids[:, :8]), model(input_ids[:, 8:])], dim=1)
-    torch.testing.assert_close(logits, separate, rtol=1e-5, atol=1e-5)
-
-
-def test_a_cache_beyond_its_capacity_is_refused(input_ids: Tensor) -> None:
-    model = random_model(small_config())
-    cache = KVCache(model.config, 3, 19, dtype=torch.float32, device=CPU)
-    with pytest.raises(ValueError, match="holds 19 tokens, 20 are needed"):
-        model(input_ids, cache=cache)
 
 
 def test_a_head_gets_hidden_states_and_output_matrix(input_ids: Tensor) -> None:

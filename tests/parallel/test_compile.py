@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from olmo2.base.errors import UsageError
+from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.model.block import Block
-from olmo2.model.kv_cache import KVCache
 from olmo2.model.transformer import Transformer
 from olmo2.parallel import compile as compile_file
 from olmo2.parallel.compile import CompiledBlock, chunk_loss_of, compile_blocks, missing_for_compile
@@ -59,9 +59,16 @@ def test_evaluation_and_decoding_are_not_compiled(tiny_model: Transformer, input
     with patch.object(compile_file, "compiled_forward", side_effect=AssertionError):
         with torch.no_grad():
             assert torch.equal(tiny_model(input_ids), expected)
-        cache = KVCache(tiny_model.config, 2, 12, dtype=torch.float32, device=CPU)
-        logits = torch.cat([tiny_model(ids, cache=cache) for ids in input_ids.split([5, 1, 6], dim=1)], dim=1)
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+        cache = PagedCache(tiny_model.config, 1, dtype=torch.float32, device=CPU)
+        steps = [(0, 5), (5, 6), (6, 12)]
+        logits = torch.cat(
+            [
+                tiny_model(input_ids[:1, start:end], cache=StepCache(cache, [Slice([0], start, end - start)]))
+                for start, end in steps
+            ],
+            dim=1,
+        )
+    torch.testing.assert_close(logits, expected[:1], rtol=1e-4, atol=1e-5)
 
 
 def test_names_and_tensors_stay(tiny_model: Transformer) -> None:

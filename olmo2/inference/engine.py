@@ -1,0 +1,233 @@
+"""Many prompts at a time through one model: continuous batching over a paged cache.
+
+Requests come and go at any time. Each step reads, in one forward, the newest token of every answer under way and as
+much of waiting prompts as there is room for; so no answer waits for another to end, and none is padded.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence as Several
+from itertools import accumulate, count
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
+from olmo2.inference.memory_budget import num_pages_for
+from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
+from olmo2.inference.pages import PAGE_TOKENS, PagePool
+from olmo2.inference.request import Completion, FinishReason, Request, Sequence, Update
+from olmo2.inference.sampling import choose_tokens, random_stream
+from olmo2.inference.scheduler import Piece, Scheduler
+from olmo2.inference.text_stream import TextStream
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+
+class EngineSettings(Settings):
+    """How much is done at a time: speed and memory depend on it, the answers do not."""
+
+    max_sequences: int = Field(default=64, ge=1)
+    """answers under way at a time"""
+    step_tokens: int = Field(default=512, ge=16)
+    """tokens read in one forward at most: more = prompts are read faster, fewer = answers under way wait less"""
+    cache_tokens: int | None = Field(default=None, ge=PAGE_TOKENS)
+    """tokens whose keys and values have room; null = as many as max_sequences can use, within a part of the memory"""
+
+
+class Engine:
+    """A model that answers requests; not to be used by several threads at a time."""
+
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, settings: EngineSettings | None = None) -> None:
+        settings = settings or EngineSettings()
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.context = model.config.max_position_embeddings
+        dtype = model.model.compute_dtype or model.lm_head.weight.dtype
+        num_pages = num_pages_for(
+            model.config, dtype, model.device, cache_tokens=settings.cache_tokens, max_sequences=settings.max_sequences
+        )
+        self.cache = PagedCache(model.config, num_pages, dtype=dtype, device=model.device)
+        self.pool = PagePool(num_pages)
+        self.scheduler = Scheduler(
+            self.pool,
+            max_sequences=settings.max_sequences,
+            step_tokens=max(settings.step_tokens, settings.max_sequences),
+        )
+        self.sequences: dict[int, Sequence] = {}
+        self.numbers = count()
+
+    def submit(self, request: Request) -> int:
+        """Take a request and return its number. Raises UsageError for one that can never be answered."""
+        prompt_tokens = len(request.prompt)
+        if prompt_tokens == 0:
+            raise UsageError("a prompt is empty; give at least one token")
+        if prompt_tokens > self.context or (prompt_tokens == self.context and not request.is_scored_only):
+            raise UsageError(
+                f"a prompt of {prompt_tokens} tokens does not fit the model's context of {self.context}; shorten it"
+            )
+        wrong = next((i for i in request.prompt if not 0 <= i < self.model.config.vocab_size), None)
+        if wrong is not None:
+            raise UsageError(f"token {wrong} of a prompt is not in the vocabulary of {self.model.config.vocab_size}")
+        if request.score_from is not None and not 1 <= request.score_from <= prompt_tokens:
+            raise UsageError(f"score_from {request.score_from} must lie between 1 and the prompt's {prompt_tokens}")
+        # The last token of an answer is never read, so it may stand one place beyond the context.
+        last_id = prompt_tokens if request.is_scored_only else prompt_tokens + request.sampling.max_new_tokens
+        last_id = min(last_id, self.context + 1)
+        if last_id > self.pool.num_pages * PAGE_TOKENS:
+            raise UsageError(
+                f"a prompt of {prompt_tokens} tokens and its answer of {last_id - prompt_tokens} have no room in a "
+                f"cache of {self.pool.num_pages * PAGE_TOKENS} tokens; ask for less, or raise cache_tokens"
+            )
+        sequence = Sequence(
+            next(self.numbers),
+            request,
+            TextStream(self.tokenizer, request.sampling.stop),
+            random_stream(request.sampling),
+            list(request.prompt),
+            last_id,
+        )
+        self.sequences[sequence.id] = sequence
+        self.scheduler.waiting.append(sequence)
+        return sequence.id
+
+    def cancel(self, id: int) -> None:
+        """Let go of a request, if it is still under way; its place is free for others at once."""
+        sequence = self.sequences.pop(id, None)
+        if sequence is not None:
+            self.scheduler.remove(sequence)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.sequences
+
+    def step(self) -> list[Update]:
+        """Do one forward and return what it has added to answers and measurements."""
+        pieces = self.scheduler.plan()
+        if not pieces:
+            return []
+        to_score = [sequence.places_to_score(num_tokens) for sequence, num_tokens in pieces]
+        answering = [
+            sequence
+            for sequence, num_tokens in pieces
+            if num_tokens == sequence.num_waiting and not sequence.request.is_scored_only
+        ]
+        scored, newest = self.forward(pieces, to_score, answering)
+        for sequence, num_tokens in pieces:
+            self.scheduler.stored(sequence, num_tokens)
+        self.note_scores(pieces, to_score, scored)
+        measured = [each for each, _ in pieces if each.request.is_scored_only and each.num_waiting == 0]
+        return [
+            *(Update(each.id, [], "", self.complete(each, "length")) for each in measured),
+            *self.answer(answering, newest),
+        ]
+
+    @torch.inference_mode()
+    def forward(self, pieces: list[Piece], to_score: list[range], answering: list[Sequence]) -> tuple[Tensor, Tensor]:
+        """Read the pieces; return the logits of all places to score and of the last token of those `answering`.
+
+        Both are (rows, V) float32.
+        """
+        slices = [Slice(each.pages, each.num_stored, num_tokens) for each, num_tokens in pieces]
+        ids = [i for each, num in pieces for i in each.ids[each.num_stored : each.num_stored + num]]
+        begins = [0, *accumulate(each.num_tokens for each in slices)]
+        rows = [
+            begin + place - each.start
+            for begin, each, places in zip(begins, slices, to_score, strict=False)
+            for place in places
+        ]
+        num_scored = len(rows)
+        rows += [end - 1 for end, (sequence, _) in zip(begins[1:], pieces, strict=True) if sequence in answering]
+        index = torch.tensor(rows, dtype=torch.long, device=self.model.device)
+
+        def head(hidden: Tensor, lm_head_weight: Tensor) -> Tensor:
+            return hidden[0, index] @ lm_head_weight.to(hidden.dtype).T
+
+        input_ids = torch.tensor([ids], device=self.model.device)
+        logits = self.model(input_ids, head=head, cache=StepCache(self.cache, slices)).float()
+        return logits[:num_scored], logits[num_scored:]
+
+    def note_scores(self, pieces: list[Piece], to_score: list[range], logits: Tensor) -> None:
+        """Note the log-probabilities of the prompts' tokens that follow the places to score."""
+        begin = 0
+        for (sequence, _), places in zip(pieces, to_score, strict=True):
+            if places:
+                targets = torch.tensor([sequence.ids[place + 1] for place in places], device=logits.device)
+                scores = logits[begin : begin + len(places)].log_softmax(dim=-1)
+                sequence.completion.prompt_logprobs += scores.gather(1, targets[:, None])[:, 0].tolist()
+                begin += len(places)
+
+    def answer(self, sequences: list[Sequence], logits: Tensor) -> list[Update]:
+        """Choose the next token of every sequence whose known tokens are all read."""
+        if not sequences:
+            return []
+        settings = [each.request.sampling for each in sequences]
+        tokens = choose_tokens(logits, settings, [each.ids for each in sequences], [each.random for each in sequences])
+        self.note_logprobs(sequences, tokens, logits)
+        return [self.extend(sequence, token) for sequence, token in zip(sequences, tokens, strict=True)]
+
+    def note_logprobs(self, sequences: list[Sequence], tokens: list[int], logits: Tensor) -> None:
+        """Note the log-probabilities of chosen tokens, and of the likeliest ones, where they were asked for."""
+        rows = [row for row, each in enumerate(sequences) if each.request.logprobs]
+        if not rows:
+            return
+        scores = logits[rows].log_softmax(dim=-1)
+        chosen = scores.gather(1, torch.tensor([tokens[row] for row in rows], device=logits.device)[:, None])[:, 0]
+        most = max(sequences[row].request.top_logprobs for row in rows)
+        top: Any = scores.topk(most) if most else None
+        for number, (row, logprob) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+            completion, num_top = sequences[row].completion, sequences[row].request.top_logprobs
+            completion.logprobs.append(logprob)
+            if num_top:
+                ids, values = top.indices[number, :num_top].tolist(), top.values[number, :num_top].tolist()
+                completion.top_logprobs.append(dict(zip(ids, values, strict=True)))
+
+    def extend(self, sequence: Sequence, token: int) -> Update:
+        """Add a token to an answer, and end it where it ends."""
+        sampling, completion = sequence.request.sampling, sequence.completion
+        sequence.ids.append(token)
+        completion.token_ids.append(token)
+        is_end = (token == self.tokenizer.eos_id and not sampling.ignore_end) or token in sampling.stop_ids
+        text = "" if is_end else sequence.stream.push(token)
+        reason: FinishReason | None = None
+        if is_end or sequence.stream.is_stopped:
+            reason = "stop"
+        elif len(sequence.ids) >= sequence.last_id:
+            reason = "length"
+        if reason is not None:
+            text += sequence.stream.finish()
+        completion.text += text
+        return Update(sequence.id, [token], text, None if reason is None else self.complete(sequence, reason))
+
+    def complete(self, sequence: Sequence, reason: FinishReason) -> Completion:
+        """Let go of a sequence and return what it has come to."""
+        self.cancel(sequence.id)
+        sequence.completion.finish_reason = reason
+        return sequence.completion
+
+    def run(
+        self, requests: Several[Request], on_update: Callable[[int, Update], None] | None = None
+    ) -> list[Completion]:
+        """Answer all requests and return what they came to, in their order.
+
+        `on_update` is told the number of the request, from 0, and what a step has added to its answer. Requests that
+        were submitted before are worked on too; what comes of them is not returned.
+        """
+        number_of = {self.submit(request): number for number, request in enumerate(requests)}
+        found: dict[int, Completion] = {}
+        try:
+            while len(found) < len(number_of):
+                for update in self.step():
+                    number = number_of.get(update.id)
+                    if number is None:
+                        continue
+                    if on_update is not None:
+                        on_update(number, update)
+                    if update.completion is not None:
+                        found[number] = update.completion
+        finally:  # an interrupt leaves an engine that can go on
+            for id in number_of:
+                self.cancel(id)
+        return [found[number] for number in range(len(number_of))]

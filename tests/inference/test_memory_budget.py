@@ -1,0 +1,36 @@
+"""The cache gets what was asked for, else what is useful, else a part of what is free."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from olmo2.base.errors import UsageError
+from olmo2.inference import memory_budget
+from olmo2.inference.memory_budget import free_bytes, num_pages_for
+from olmo2.inference.paged_cache import page_bytes
+from olmo2.model.sizes import SIZES
+
+CPU = torch.device("cpu")
+CONFIG = SIZES["olmo2-1b"]  # contexts of 4,096
+
+
+def pages(cache_tokens: int | None = None, max_sequences: int = 2, free: int = 10**15) -> int:
+    with patch.object(memory_budget, "free_bytes", lambda device: free):
+        return num_pages_for(CONFIG, torch.bfloat16, CPU, cache_tokens=cache_tokens, max_sequences=max_sequences)
+
+
+def test_pages() -> None:
+    assert pages(cache_tokens=100) == 7
+    assert pages() == 2 * 257, "and the token behind the context"
+    assert page_bytes(CONFIG, torch.bfloat16) == 2 * 16 * 2048 * 16 * 2
+    assert pages(free=10**9) == 5 * 10**8 // page_bytes(CONFIG, torch.bfloat16)
+
+
+def test_no_room() -> None:
+    with pytest.raises(UsageError, match="cpu has no memory left for keys and values"):
+        pages(free=1000)
+
+
+def test_this_machine_has_some() -> None:
+    assert 10**8 < free_bytes(CPU) < 10**14
