@@ -15,6 +15,7 @@ from torch import Tensor
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
+from olmo2.inference.cpu_forward import cpu_forward, most_tokens
 from olmo2.inference.memory_budget import num_pages_for
 from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.inference.pages import PAGE_TOKENS, PagePool
@@ -49,6 +50,8 @@ class Engine:
             model.config, dtype, model.device, cache_tokens=settings.cache_tokens, max_sequences=settings.max_sequences
         )
         self.cache = PagedCache(model.config, num_pages, dtype=dtype, device=model.device)
+        self.compiled = cpu_forward(model, self.cache)
+        self.few_tokens = 0 if self.compiled is None else most_tokens(dtype)
         self.pool = PagePool(num_pages)
         self.scheduler = Scheduler(
             self.pool,
@@ -140,6 +143,9 @@ class Engine:
         ]
         num_scored = len(rows)
         rows += [end - 1 for end, (sequence, _) in zip(begins[1:], pieces, strict=True) if sequence in answering]
+        if self.compiled is not None and len(ids) <= self.few_tokens:
+            logits = self.compiled.logits(ids, slices, rows)
+            return logits[:num_scored], logits[num_scored:]
         index = torch.tensor(rows, dtype=torch.long, device=self.model.device)
 
         def head(hidden: Tensor, lm_head_weight: Tensor) -> Tensor:

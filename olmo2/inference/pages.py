@@ -64,6 +64,14 @@ class PagePool:
                 else:
                     self.free.append(page)
 
+    def forget_all(self) -> None:
+        """Forget what unused pages hold: for measurements, and when the weights have changed."""
+        self.free += self.idle
+        for page in self.idle:
+            _, key = self.content_of.pop(page)
+            del self.page_of[key]
+        self.idle.clear()
+
     def find(self, before: int, tokens: Sequence[int]) -> tuple[int, int] | None:
         """Return the page that holds `tokens` behind the content `before`, and its content's number; None if none."""
         page = self.page_of.get((before, tuple(tokens)))

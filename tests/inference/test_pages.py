@@ -65,3 +65,14 @@ def test_equal_pages_are_remembered_once() -> None:
     assert pool.remember(second, START, A) == content
     pool.give_back([second])
     assert pool.free == [second] and not pool.idle
+
+
+def test_all_that_is_unused_can_be_forgotten() -> None:
+    pool = PagePool(3)
+    used, unused = pool.take(), pool.take()
+    content = pool.remember(used, START, A)
+    pool.remember(unused, content, B)
+    pool.give_back([unused])
+    pool.forget_all()
+    assert pool.num_available == 2 and not pool.idle
+    assert pool.find(content, B) is None and pool.find(START, A) is not None

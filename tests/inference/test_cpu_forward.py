@@ -1,0 +1,164 @@
+"""The compiled forward equals the model's own, for sequences of any make-up."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from olmo2.inference.cpu_forward import CpuForward, cpu_forward, most_tokens
+from olmo2.inference.engine import Engine
+from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
+from olmo2.inference.request import Request
+from olmo2.inference.sampling import SamplingSettings
+from olmo2.model.init import initialise
+from olmo2.model.sizes import ModelConfig
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+CPU = torch.device("cpu")
+GROUPED = ModelConfig(
+    vocab_size=107,
+    hidden_size=96,
+    intermediate_size=176,
+    num_hidden_layers=3,
+    num_attention_heads=6,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+)
+PLAIN = ModelConfig(
+    vocab_size=300,
+    hidden_size=64,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+)
+FIRST, SECOND, THIRD = [5, 2, 7], [1, 3], [6]  # pages
+STEPS = [  # of three sequences
+    [Slice(FIRST, 0, 30), Slice(SECOND, 0, 7)],
+    [Slice(FIRST, 30, 1), Slice(SECOND, 7, 12), Slice(THIRD, 0, 1)],
+    [Slice(FIRST, 31, 1), Slice(SECOND, 19, 1), Slice(THIRD, 1, 1)],
+    [Slice(THIRD, 2, 1)],
+    [Slice(FIRST, 32, 5), Slice(THIRD, 3, 13)],
+]
+
+
+def build(config: ModelConfig, dtype: torch.dtype) -> Transformer:
+    """A model whose norms are no identities."""
+    model = Transformer(config)
+    initialise(model, 0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.uniform_(0.5, 1.5)
+    return model.to(dtype)
+
+
+def empty(config: ModelConfig, dtype: torch.dtype) -> PagedCache:
+    return PagedCache(config, 8, dtype=dtype, device=CPU)
+
+
+def compiled(model: Transformer, cache: PagedCache) -> CpuForward:
+    forward = cpu_forward(model, cache)
+    if forward is None:
+        pytest.skip("there is no C++ compiler that makes the forward")
+    return forward
+
+
+def all_steps(config: ModelConfig) -> list[tuple[list[int], list[Slice]]]:
+    numbers = torch.Generator().manual_seed(0)
+    return [
+        (
+            torch.randint(config.vocab_size, (sum(each.num_tokens for each in slices),), generator=numbers).tolist(),
+            slices,
+        )
+        for slices in STEPS
+    ]
+
+
+@torch.inference_mode()
+def own_logits(model: Transformer, cache: PagedCache, ids: list[int], slices: list[Slice]) -> Tensor:
+    return model(torch.tensor([ids]), cache=StepCache(cache, slices))[0].float()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("config", [GROUPED, PLAIN])
+def test_float32_equals_the_model(config: ModelConfig, threads: int) -> None:
+    torch.set_num_threads(threads)
+    model = build(config, torch.float32)
+    ours, theirs = empty(config, torch.float32), empty(config, torch.float32)
+    forward = compiled(model, ours)
+    for ids, slices in all_steps(config):
+        found = forward.logits(ids, slices, range(len(ids)))
+        torch.testing.assert_close(found, own_logits(model, theirs, ids, slices), rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(ours.keys, theirs.keys, rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(ours.values, theirs.values, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("config", [GROUPED, PLAIN])
+def test_bfloat16_is_as_near_to_exact_as_the_model(config: ModelConfig) -> None:
+    model = build(config, torch.bfloat16)
+    exact = build(config, torch.bfloat16).float()
+    ours, theirs = empty(config, torch.bfloat16), empty(config, torch.bfloat16)
+    reference, forward = empty(config, torch.float32), compiled(model, ours)
+    for ids, slices in all_steps(config):
+        expected = own_logits(exact, reference, ids, slices)
+        error = (forward.logits(ids, slices, range(len(ids))) - expected).square().mean()
+        assert error < 1.1 * (own_logits(model, theirs, ids, slices) - expected).square().mean() < 0.1
+
+
+def test_only_the_wanted_rows() -> None:
+    model = build(PLAIN, torch.float32)
+    forward = compiled(model, empty(PLAIN, torch.float32))
+    ids, slices = all_steps(PLAIN)[0]
+    whole = forward.logits(ids, slices, range(len(ids)))
+    assert torch.equal(forward.logits(ids, slices, [36, 4]), whole[[36, 4]])
+    assert forward.logits(ids, slices, []).shape == (0, PLAIN.vocab_size)
+
+
+def test_large_scores_do_not_overflow() -> None:
+    model = build(PLAIN, torch.float32)
+    with torch.no_grad():
+        for block in model.model.layers:
+            block.self_attn.q_norm.weight.mul_(1000)  # type: ignore[operator, union-attr]
+            block.mlp.gate_proj.weight.mul_(10_000)  # type: ignore[operator, union-attr]
+    forward = compiled(model, empty(PLAIN, torch.float32))
+    for ids, slices in all_steps(PLAIN):
+        assert forward.logits(ids, slices, range(len(ids))).isfinite().all()
+
+
+def test_weights_that_change_in_place_are_seen() -> None:
+    model = build(PLAIN, torch.float32)
+    forward = compiled(model, empty(PLAIN, torch.float32))
+    ids, slices = all_steps(PLAIN)[0]
+    before = forward.logits(ids, slices, [0])
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2)
+    torch.testing.assert_close(forward.logits(ids, slices, [0]), 2 * before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_engine_answers_alike_with_and_without(tokenizer: Tokenizer, dtype: torch.dtype) -> None:
+    model = build(GROUPED, dtype)
+    prompts = [[1, 2, 3], list(range(1, 60)), [9]]
+    requests = [Request(prompt, SamplingSettings(max_new_tokens=12, ignore_end=True)) for prompt in prompts]
+    fast, slow = Engine(model, tokenizer), Engine(model, tokenizer)
+    if fast.compiled is None:
+        pytest.skip("there is no C++ compiler that makes the forward")
+    assert fast.few_tokens == most_tokens(dtype) > 0
+    slow.few_tokens = 0
+    exact = Engine(model.float(), tokenizer) if dtype == torch.float32 else None
+    found = [completion.token_ids for completion in fast.run(requests)]
+    if exact is not None:  # in bfloat16 the two may part where two tokens are nearly equally likely
+        assert found == [completion.token_ids for completion in slow.run(requests)]
+    assert all(len(ids) == 12 for ids in found)
+
+
+def test_what_it_cannot_do_is_left_to_the_model() -> None:
+    half = build(PLAIN, torch.float16)
+    assert cpu_forward(half, empty(PLAIN, torch.float16)) is None
+    mixed = build(PLAIN, torch.float32)
+    mixed.model.compute_dtype = torch.bfloat16
+    assert cpu_forward(mixed, empty(PLAIN, torch.bfloat16)) is None
+    narrow = ModelConfig(**{**vars(PLAIN), "num_attention_heads": 8, "num_key_value_heads": 8})  # heads of 8
+    assert cpu_forward(build(narrow, torch.float32), empty(narrow, torch.float32)) is None
