@@ -10,6 +10,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import read_json
 from olmo2.checkpoint.hf_config import config_from_hf
 from olmo2.checkpoint.keep import CONTENTS_FILE, TRAINER_FOLDER, damage, latest_checkpoint
+from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import RunState, read_run_state
 from olmo2.checkpoint.tensors import StoredTensors, open_weights, planned_files
 from olmo2.model.sizes import ModelConfig
@@ -43,6 +44,9 @@ def require_model_folder(folder: Path) -> None:
     checkpoint = latest_checkpoint(folder)
     if checkpoint is not None:
         raise UsageError(f"{folder} is a run, not a model folder; choose one of its checkpoints, such as {checkpoint}")
+    for path in sorted(folder.iterdir()):
+        if parse_checkpoint_name(path.name) is not None and path.is_dir():
+            require_complete(path)  # a run of torn checkpoints: say what is wrong with them
     raise UsageError(f"{folder} is not a model folder: it holds no {CONFIG_FILE} and no complete checkpoint")
 
 

@@ -30,6 +30,7 @@ from olmo2.data.token_format import RAW_DTYPES, START_BYTES, TokenFile, recognis
 
 TOKENS_JSON = "tokens.json"
 TOKENS_PER_PART = 2**29
+MASK_CHUNK = 2**24  # bytes looked at together
 
 
 class TokenPart(BaseModel):
@@ -136,7 +137,17 @@ def open_label_masks(paths: Sequence[str], files: Sequence[TokenFile]) -> list[T
         raise UsageError(
             f"there are {len(files)} token files and {len(masks)} label masks; {rest.path} has no counterpart"
         )
+    if not any(map(has_target, masks)):
+        raise UsageError(f"no label mask marks a target ({masks[0].path} is all 0): there is nothing to learn")
     return masks
+
+
+def has_target(mask: TokenFile) -> bool:
+    """Tell whether any byte of a label mask is not 0; it is read up to the first, and a remote one not at all."""
+    values = map_tokens(mask)
+    if isinstance(values, RemoteTokens):
+        return True
+    return any(values[start : start + MASK_CHUNK].any() for start in range(0, len(values), MASK_CHUNK))
 
 
 def read_token_folder(folder: Path | str) -> TokenFolder:

@@ -88,6 +88,7 @@ class Windows(Sequences):
         labels[:, :-1] = input_ids[:, 1:]
         if self.label_masks:
             is_target = self._read(self.label_masks, indices, np.uint8)
+            self._check_masks(is_target, indices)
             labels[:, :-1][is_target[:, 1:] == 0] = IGNORED_LABEL
         if self.repetition_filter:
             labels[is_repetitive(input_ids)] = IGNORED_LABEL
@@ -96,6 +97,17 @@ class Windows(Sequences):
             document_ids = np.zeros_like(input_ids, dtype=np.int32)
             np.cumsum(input_ids[:, :-1] == self.eos_id, axis=1, out=document_ids[:, 1:])
         return make_batch(input_ids, labels, document_ids)
+
+    def _check_masks(self, is_target: np.ndarray, indices: np.ndarray) -> None:
+        """Raise UsageError for a byte that says neither yes nor no: the sign of a file that is no label mask."""
+        wrong = (is_target > 1).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            file = self.label_masks[int(self.locate(indices)[0][row])]
+            raise UsageError(
+                f"{file.path} holds the byte {is_target[row].max()}, but a label mask is 1 where a token is a target "
+                "and 0 elsewhere; give the mask of these tokens"
+            )
 
     def fingerprint(self) -> str:
         """Return hexadecimal text that changes when the windows or their labels would.

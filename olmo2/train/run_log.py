@@ -49,7 +49,7 @@ class RunLog:
         self.found = {} if metrics.is_left_out else self.spikes.find(metrics.loss_nats, metrics.grad_norm)
         if metrics.is_left_out:
             if not self.was_left_out:
-                self.say(f"from step {step} on nothing is learned, as run.skip_steps asks")
+                self.say(f"step {step} is left out, and what follows it in its range of run.skip_steps")
         elif metrics.is_skipped or any(self.found.values()):
             what = "left out" if metrics.is_skipped else "is a spike"
             self.say(f"step {step} {what}: loss {metrics.loss_nats:.3f}, grad norm {metrics.grad_norm:.2f}")

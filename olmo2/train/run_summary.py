@@ -92,7 +92,9 @@ def progress(run: RunSummary) -> list[Figure]:
     last, total = int(history.steps[-1]), history.total_steps
     tokens, seconds = last_value(history.column("tokens")), step_seconds(history)
     clock = finite(history.column("unix_seconds"))
-    wall = f"{duration(clock[-1] - clock[0])} with everything" if len(clock) else "evaluation and saving left out"
+    wall = "evaluation and saving left out"
+    if len(clock):
+        wall = f"{duration(clock[-1] - clock[0])} from the first line of metrics to the last, with everything"
     return [
         Figure("steps", f"{last:,}", "" if total is None else "complete" if last >= total else f"of {total:,}"),
         Figure("tokens", shown(tokens, compact(tokens))),

@@ -20,6 +20,7 @@ from olmo2.base.files import read_json
 from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
+from olmo2.data.chat_rows import described_rows
 from olmo2.data.global_order import ORDER_FOLDER, load_order, order_path
 from olmo2.data.mix import MixedWindows
 from olmo2.data.origins import SequenceOrigin, files_of, origins
@@ -86,11 +87,13 @@ def read_record(folder: Path) -> tuple[RunRecord, TokenDataSettings]:
     if values.get("verb") == "sft":
         raise UsageError(f"{folder} was trained on conversations; trace finds the documents of token files only")
     try:
-        return RunRecord.model_validate(values.get("run")), TokenDataSettings.model_validate(values.get("data"))
+        run, data = RunRecord.model_validate(values.get("run")), TokenDataSettings.model_validate(values.get("data"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UsageError(f"{path} is not the recipe of a run on token files ({place}: {first['msg']})") from None
+    rows = next((rows for path in data.paths if (rows := described_rows(path)) is not None), None)
+    return run, data if rows is None or data.dtype is not None else data.model_copy(update={"dtype": rows.dtype})
 
 
 def checkpoint_folders(folder: Path) -> Iterator[Path]:

@@ -318,3 +318,7 @@ def test_label_masks(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.array([1, 0, 1]))
     with pytest.raises(UsageError, match=r"wide\.npy.*one byte"):
         open_label_masks([str(tmp_path / "wide.npy")], files[:1])
+    np.zeros(3, dtype=bool).tofile(tmp_path / "none.npy")
+    with pytest.raises(UsageError, match=r"no label mask marks a target \(.*none\.npy is all 0\)"):
+        open_label_masks([str(tmp_path / "none.npy")], files[:1])
+    assert len(open_label_masks([str(tmp_path / "none.npy"), str(tmp_path / "mask-b.npy")], files)) == 2

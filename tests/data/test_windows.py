@@ -78,6 +78,15 @@ def test_label_mask_says_which_tokens_are_targets(tmp_path: Path) -> None:
     assert rows(windows.batch(np.arange(3)).labels) == [[NONE, 3, 4, NONE], [NONE, NONE, 8, NONE], [NONE] * 4]
 
 
+def test_a_file_that_is_no_label_mask(tmp_path: Path) -> None:
+    windows = make_windows(tmp_path, [[1] * 8, [2] * 8], [[True] * 8, [True] * 8])
+    path = Path(windows.label_masks[1].path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    windows.batch(np.array([0, 2]))
+    with pytest.raises(UsageError, match=f"{path.name} holds the byte 7, but a label mask is 1 where"):
+        windows.batch(np.array([0, 3]))
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 def test_repetitive_windows_stay_without_labels(tmp_path: Path, is_on: bool) -> None:
     windows = make_windows(tmp_path, [[7] * 40 + list(range(40))], seq_len=40, repetition_filter=is_on)

@@ -23,7 +23,10 @@ def test_figures(tmp_path: Path) -> None:
     found = by_name(write_run(tmp_path / "run", metrics))
     assert (found["steps"].value, found["steps"].note) == ("300", "complete")
     assert found["tokens"].value == "300k"
-    assert (found["time in steps"].value, found["time in steps"].note) == ("10 min 0 s", "15 min 0 s with everything")
+    assert (found["time in steps"].value, found["time in steps"].note) == (
+        "10 min 0 s",
+        "15 min 0 s from the first line of metrics to the last, with everything",
+    )
     assert found["loss"].value == f"{statistics.fmean(row['loss_nats'] for row in metrics[-4:]):.3f}"
     assert found["held-out bits per byte"].value == "0.8500"
     assert found["held-out bits per byte"].note == "2.500 nats, best 0.8000"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from olmo2.base.errors import UsageError
 from olmo2.checkpoint.keep import RECIPE_FILE
@@ -131,6 +132,22 @@ def test_schedules_and_repeats(corpus: Path, tokenizer: Tokenizer, capsys: pytes
     printed = capsys.readouterr().out
     assert "16 sequences of 32 tokens, each cut into 2 of 16, epoch 0, after 512 tokens" in printed
     assert ", repeat 2\n" in printed
+
+
+def test_rows_of_conversations(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The type of their ids stands in chats.json, not in the run's recipe."""
+    rows, run = tmp_path / "rows", tmp_path / "run"
+    rows.mkdir(), run.mkdir()
+    np.arange(64, dtype="<u2").tofile(rows / "input_ids.npy")
+    np.ones(64, dtype=bool).tofile(rows / "label_mask.npy")
+    about = {"seq_len": 16, "dtype": "uint16", "vocab_size": 380, "tokenizer": "x", "layout": "template"}
+    counts = dict.fromkeys(("num_tokens", "num_targets"), 64) | {"num_rows": 4, "num_truncated": 0, "num_dropped": 0}
+    (rows / "chats.json").write_text(json.dumps(about | counts))
+    data = {"paths": [f"{rows}/input_ids.npy"], "label_mask_paths": [f"{rows}/label_mask.npy"], "seq_len": 16}
+    recipe = {"verb": "finetune", "data": data, "run": {"seed": 1, "global_batch_tokens": 32, "total_steps": 2}}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    trace(TraceRecipe(run=str(run), step=2))
+    assert "input_ids.npy" in capsys.readouterr().out
 
 
 def test_document_masks_need_the_tokenizer(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
