@@ -8,9 +8,11 @@ from pydantic import ValidationError
 from olmo2.base.config import read_yaml
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import LOCK_FILE, PARTIAL_PREFIX
+from olmo2.base.metrics import METRICS_FILE
 from olmo2.checkpoint.keep import RECIPE_FILE, damage, latest_checkpoint, stage_and_step
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import RunState
+from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.parallel.ranks import Ranks
 from olmo2.train.recipe import TrainRecipe
@@ -88,9 +90,15 @@ def require_same_step(checkpoint: Path | None, ranks: Ranks) -> None:
 
 
 def is_vacant(folder: Path) -> bool:
-    """Tell whether a run may begin in a folder: nothing is there but what a killed process leaves behind."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return all(name.startswith(PARTIAL_PREFIX) or name == LOCK_FILE for name in names)
+    """Tell whether a run may begin in a folder: nothing is there but what a killed process leaves behind.
+
+    That is also the whole folder of a run that ended before its first row of metrics, on bad data for one: its metrics
+    are empty. A recipe without metrics is somebody's own.
+    """
+    paths = list(folder.iterdir()) if folder.is_dir() else []
+    names = {path.name for path in paths if not path.name.startswith(PARTIAL_PREFIX)} - {LOCK_FILE}
+    has_not_begun = METRICS_FILE in names and (folder / METRICS_FILE).stat().st_size == 0
+    return not names or (has_not_begun and names <= {METRICS_FILE, RECIPE_FILE, ORDER_FOLDER})
 
 
 def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:

@@ -15,7 +15,7 @@ from olmo2.checkpoint.reshard import ReshardRecipe, reshard
 from olmo2.parallel.mesh import Grid
 from olmo2.parallel.ranks import Ranks
 from olmo2.train.pretrain import pretrain
-from olmo2.train.resume import require_same_step
+from olmo2.train.resume import is_vacant, require_same_step
 from tests.train.conftest import TINY_MODEL, pretrain_recipe
 
 
@@ -63,6 +63,18 @@ def test_a_folder_of_something_else_is_left_alone(corpus: Path) -> None:
     with pytest.raises(UsageError, match="holds other files and no run"):
         pretrain(pretrain_recipe(corpus, changes={"resume": True}))
     assert [path.name for path in (corpus / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_failed_before_its_first_step_is_no_run(corpus: Path) -> None:
+    folder = corpus / "run"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text("verb: pretrain")
+    assert not is_vacant(folder), "a recipe alone is somebody's own"
+    (folder / "metrics.jsonl").touch()
+    (folder / "order").mkdir()
+    assert is_vacant(folder)
+    pretrain(pretrain_recipe(corpus))
+    assert not is_vacant(folder)
 
 
 def test_a_run_stopped_before_its_first_save_starts_again(corpus: Path) -> None:
