@@ -247,8 +247,9 @@ class RecipeLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+OTHERWISE = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")  # a date is a text like any other
 RecipeLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in OTHERWISE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 RecipeLoader.add_implicit_resolver(
@@ -329,7 +330,10 @@ def describe(error: ValidationError, source: str, recipe_class: type[BaseModel])
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         member = next((f"{path}.{name}" for name in required_members(recipe_class, path)), path)
-        where = "name a recipe.yaml first, or set it" if source == COMMAND_LINE else "set it in the recipe or"
+        if source != COMMAND_LINE:
+            where = "set it in the recipe or"
+        else:  # a whole group of settings is what a recipe is for
+            where = "set it" if member == path else "name a recipe.yaml first, or set it"
         return f"{source}: {path} is missing; {where} with --{member}=..."
     if first["type"] == "value_error":
         return f"{source}: {path + ': ' if path else ''}{first['ctx']['error']}"

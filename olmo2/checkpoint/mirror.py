@@ -6,7 +6,7 @@ upload of that checkpoint replaces it.
 """
 
 from collections import defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder
@@ -77,7 +77,13 @@ def download_checkpoint(remote: str, folder: Path) -> None:
 
 
 def download_files(files: Files, folder: Path) -> None:
-    """Download files to their paths in `folder`, which appears when all of them have come."""
+    """Download files to their paths in `folder`, which appears when all of them have come.
+
+    Raises UsageError for a name that leads out of it: a bucket may hold any name.
+    """
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UsageError(f"a remote file is called {name!r}, which leads out of its folder: nothing is downloaded")
     with atomic_folder(folder) as partial:
         for name in files:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)

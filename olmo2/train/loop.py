@@ -20,7 +20,7 @@ from olmo2.parallel.launch import join_ranks
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Job, Start, assemble
 from olmo2.train.recipe import TrainRecipe
-from olmo2.train.remote_copies import copy_checkpoints
+from olmo2.train.remote_copies import copy_checkpoints, require_unused
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
@@ -67,6 +67,8 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
                 raise UsageError(f"another process has gone on with {job.folder} meanwhile; call the command again")
             if job.recipe.keep.remote_folder is not None:
                 require_writable(job.recipe.keep.remote_folder)
+                if job.resumed is None:
+                    require_unused(job.recipe.keep.remote_folder, job.recipe.run.stage)
             write_recipe(job.recipe, job.folder / RECIPE_FILE)
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map

@@ -84,6 +84,19 @@ def copy_checkpoints(run_folder: Path, newest: Path, remote_folder: str) -> str:
     return remote
 
 
+def require_unused(remote_folder: str, stage: str) -> None:
+    """Raise UsageError if checkpoints of `stage` are in the remote folder that a new run is to be copied to.
+
+    Two runs that share one would take each other's checkpoints for their own, and drop them.
+    """
+    remote = newest_remote_checkpoint(remote_folder, stage)
+    if remote is not None:
+        raise UsageError(
+            f"keep.remote_folder: {remote_folder} already holds a run, with {remote.rpartition('/')[2]}; add --resume "
+            "to go on with it, or choose another folder"
+        )
+
+
 def fetch_newest(recipe: TrainRecipe) -> None:
     """Download the newest remote checkpoint of the stage into the run folder, if that holds no newer one.
 

@@ -226,3 +226,8 @@ def test_recipe_from_values() -> None:
     assert make_recipe(DemoRecipe, {"data": {"paths": ["a"]}}, "here").data.paths == ["a"]
     with pytest.raises(UsageError, match=r"here: data\.x: no such setting"):
         make_recipe(DemoRecipe, {"data": {"x": 1}}, "here")
+
+
+def test_what_looks_like_a_date_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("day: 2024-11-05\nother: 2024-13-45\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"day": "2024-11-05", "other": "2024-13-45"}

@@ -42,6 +42,15 @@ def test_there_and_back(save: Save, bucket: str, tmp_path: Path) -> None:
         download_checkpoint(remote, tmp_path / "back")
 
 
+@pytest.mark.parametrize("name", ["../../pwned.txt", "a/../../pwned.txt", "/tmp/pwned.txt"])
+def test_a_bucket_cannot_write_outside_the_folder(bucket: str, tmp_path: Path, name: str) -> None:
+    write_remote(f"{bucket}/model/config.json", b"{}")
+    (file,) = list_remote(f"{bucket}/model", recursive=True)
+    with pytest.raises(UsageError, match="leads out of its folder: nothing is downloaded"):
+        mirror.download_files({"config.json": file, name: file}, tmp_path / "deep" / "down")
+    assert list(tmp_path.rglob("*pwned*")) == [] and not (tmp_path / "deep" / "down").exists()
+
+
 def test_the_list_of_contents_comes_last(save: Save, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, order = save(1), []
     upload = mirror.upload_file

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from olmo2.base.errors import RunError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.keep import complete_checkpoints
 from olmo2.checkpoint.mirror import remote_checkpoints
 from olmo2.train import remote_copies
@@ -39,6 +39,13 @@ def test_a_lost_disk_is_made_good_bit_for_bit(corpus: Path, bucket: str, monkeyp
     shutil.rmtree(corpus / "run")
     resumed = pretrain(copied(corpus, bucket, resume=True))  # type: ignore[arg-type]
     assert_bit_identical(whole, resumed)
+
+
+def test_a_new_run_does_not_share_the_folder_of_another(corpus: Path, bucket: str) -> None:
+    pretrain(copied(corpus, bucket))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"remote_folder: .*/run already holds a run, with stage1-step6-tokens1M"):
+        pretrain(copied(corpus, bucket, folder="other"))  # type: ignore[arg-type]
+    assert steps(remote_checkpoints(f"{bucket}/run")) == [4, 6]
 
 
 def test_a_newer_checkpoint_here_stays(corpus: Path, bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
