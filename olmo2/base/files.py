@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from olmo2.base.errors import RunError, UsageError
@@ -32,6 +32,12 @@ DISK_ERRORS = {  # of the operating system -> what to do about it
 def partial_path(path: Path) -> Path:
     """Return the sibling name under which `path` is written before it is complete."""
     return path.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{path.name}")
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether a name from elsewhere, put behind a folder, would lie outside of it."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts
 
 
 @contextmanager

@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
-from olmo2.base.files import PARTIAL_PREFIX, partial_path, read_json, write_json
+from olmo2.base.files import PARTIAL_PREFIX, leads_out, partial_path, read_json, write_json
 from olmo2.base.remote import can_be_listed
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
@@ -83,7 +83,7 @@ def listed_sizes(contents: Any) -> dict[str, int]:
         sizes = {str(name): int(size) for name, size in dict(contents["files"]).items()}
     except (TypeError, KeyError, ValueError):
         raise UsageError(f"{CONTENTS_FILE} is not a list of files with their sizes") from None
-    if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in sizes):
+    if any(map(leads_out, sizes)):
         raise UsageError(f"{CONTENTS_FILE} names files outside its folder")
     return sizes
 

@@ -6,10 +6,10 @@ upload of that checkpoint replaces it.
 """
 
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from olmo2.base.errors import RunError, UsageError
-from olmo2.base.files import atomic_folder
+from olmo2.base.files import atomic_folder, leads_out
 from olmo2.base.remote import (
     RemoteFile,
     can_be_listed,
@@ -82,7 +82,7 @@ def download_files(files: Files, folder: Path) -> None:
     Raises UsageError for a name that leads out of it: a bucket may hold any name.
     """
     for name in files:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if leads_out(name):
             raise UsageError(f"a remote file is called {name!r}, which leads out of its folder: nothing is downloaded")
     with atomic_folder(folder) as partial:
         for name in files:

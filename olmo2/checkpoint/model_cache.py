@@ -36,7 +36,7 @@ KNOWN_FILES = (
 
 
 def cache_folder() -> Path:
-    """Return the folder that holds what was downloaded."""
+    """Return the folder that holds what was downloaded, and what else can be made again."""
     return Path(os.environ.get("OLMO2_CACHE") or "~/.cache/olmo2").expanduser()
 
 

@@ -1,6 +1,6 @@
 // The forward of an OLMo 2 for few tokens on a CPU, as one parallel region: what reads weights as fast as memory gives
 // them, without a library call for every operation. Activations are float32; weights and the cache are float32 or
-// bfloat16, weights also int8 with a scale for each row. cpu_forward.py compiles and calls it; the reference is the model itself.
+// bfloat16. cpu_forward.py compiles and calls it; the reference is the model itself.
 //
 // Shapes   N tokens of any sequences · C hidden · I inner · H query heads · K key-value heads · D head width
 
@@ -25,10 +25,9 @@ constexpr int LANES = 8;
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t Words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef uint32_t Unsigned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-enum Kind : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2 };
+enum Kind : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
 struct Bfloat16 {
     uint16_t bits;
@@ -37,16 +36,12 @@ struct Bfloat16 {
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 #if defined(__AVX512F__)  // compilers make many instructions of what processors have one for
 inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)); }
-inline Words widen(const int8_t* from) { return (Words)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from)); }
 #elif defined(__AVX2__)
 inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)); }
-inline Words widen(const int8_t* from) { return (Words)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)from)); }
 #else
 inline Unsigned widen(const Bfloat16* from) { return __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Unsigned); }
-inline Words widen(const int8_t* from) { return __builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Words); }
 #endif
 inline Vector load(const Bfloat16* from) { return (Vector)(widen(from) << 16); }
-inline Vector load(const int8_t* from) { return __builtin_convertvector(widen(from), Vector); }
 
 inline void put(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
 
@@ -66,7 +61,6 @@ inline float to_float(Bfloat16 value) {
     std::memcpy(&result, &bits, 4);
     return result;
 }
-inline float to_float(int8_t value) { return value; }
 
 inline void store(float* to, float value) { *to = value; }
 inline void store(Bfloat16* to, float value) {  // to the nearest, ties to even
@@ -96,7 +90,6 @@ inline Vector exponential(Vector x) {
 
 struct Matrix {
     const void* weights;  // (rows, columns)
-    const float* scales;  // (rows) of int8, else null
     int32_t rows, columns, kind, padding;
 };
 
@@ -126,7 +119,7 @@ struct Tokens {
 
 // y[m][row] = w[row] · x[m] for ROWS rows and TOKENS tokens, as accumulators in registers.
 template <int ROWS, int TOKENS, typename Weight>
-inline void block(const Weight* w, int columns, const float* x, int x_stride, float* y, int y_stride, const float* scales) {
+inline void block(const Weight* w, int columns, const float* x, int x_stride, float* y, int y_stride) {
     Vector sums[ROWS][TOKENS] = {};
     int column = 0;
     for (; column + LANES <= columns; column += LANES) {
@@ -145,26 +138,26 @@ inline void block(const Weight* w, int columns, const float* x, int x_stride, fl
             float total = sum(sums[row][m]);
             for (int rest = column; rest < columns; ++rest)
                 total += to_float(w[size_t(row) * columns + rest]) * x[size_t(m) * x_stride + rest];
-            y[size_t(m) * y_stride + row] = scales ? total * scales[row] : total;
+            y[size_t(m) * y_stride + row] = total;
         }
 }
 
 template <int ROWS, typename Weight>
-inline void rows_times_tokens(const Weight* w, int columns, const float* x, int num_tokens, float* y, int y_stride, const float* scales) {
+inline void rows_times_tokens(const Weight* w, int columns, const float* x, int num_tokens, float* y, int y_stride) {
     constexpr int MOST = ROWS == 4 ? 3 : 4;  // as many accumulators as there are registers for
     int m = 0;
     for (; m + MOST <= num_tokens; m += MOST)
-        block<ROWS, MOST>(w, columns, x + size_t(m) * columns, columns, y + size_t(m) * y_stride, y_stride, scales);
+        block<ROWS, MOST>(w, columns, x + size_t(m) * columns, columns, y + size_t(m) * y_stride, y_stride);
     for (; m < num_tokens; ++m)
-        block<ROWS, 1>(w, columns, x + size_t(m) * columns, columns, y + size_t(m) * y_stride, y_stride, scales);
+        block<ROWS, 1>(w, columns, x + size_t(m) * columns, columns, y + size_t(m) * y_stride, y_stride);
 }
 
 // The same for weights that are not float32 and several tokens: they are widened once for all tokens.
 template <int ROWS, typename Weight>
 inline void widened_rows(const Weight* w, int columns, const float* x, int num_tokens, float* y, int y_stride,
-                         const float* scales, std::vector<float>& buffer) {
+                         std::vector<float>& buffer) {
     if (std::is_same<Weight, float>::value || num_tokens < 3)
-        return rows_times_tokens<ROWS>(w, columns, x, num_tokens, y, y_stride, scales);
+        return rows_times_tokens<ROWS>(w, columns, x, num_tokens, y, y_stride);
     buffer.resize(size_t(ROWS) * columns);
     size_t i = 0;
     for (; i + LANES <= buffer.size(); i += LANES) {
@@ -172,7 +165,7 @@ inline void widened_rows(const Weight* w, int columns, const float* x, int num_t
         put(&buffer[i], wide);
     }
     for (; i < buffer.size(); ++i) buffer[i] = to_float(w[i]);
-    rows_times_tokens<ROWS>(buffer.data(), columns, x, num_tokens, y, y_stride, scales);
+    rows_times_tokens<ROWS>(buffer.data(), columns, x, num_tokens, y, y_stride);
 }
 
 template <typename Weight>
@@ -181,11 +174,9 @@ void rows_of(const Matrix& matrix, int begin, int end, const float* x, int num_t
     std::vector<float> buffer;
     int row = begin;
     for (; row + 4 <= end; row += 4)  // four rows stay in the cache for all tokens
-        widened_rows<4>(weights + size_t(row) * matrix.columns, matrix.columns, x, num_tokens, y + row, matrix.rows,
-                        matrix.scales ? matrix.scales + row : nullptr, buffer);
+        widened_rows<4>(weights + size_t(row) * matrix.columns, matrix.columns, x, num_tokens, y + row, matrix.rows, buffer);
     for (; row < end; ++row)
-        widened_rows<1>(weights + size_t(row) * matrix.columns, matrix.columns, x, num_tokens, y + row, matrix.rows,
-                        matrix.scales ? matrix.scales + row : nullptr, buffer);
+        widened_rows<1>(weights + size_t(row) * matrix.columns, matrix.columns, x, num_tokens, y + row, matrix.rows, buffer);
 }
 
 // This thread's share of y (N, rows) = x (N, columns) · weightsᵀ; no barrier.
@@ -195,7 +186,6 @@ void multiply(const Matrix& matrix, const float* x, int num_tokens, float* y) {
     int begin = std::min(matrix.rows, thread * each), end = std::min(matrix.rows, begin + each);
     if (matrix.kind == FLOAT32) rows_of<float>(matrix, begin, end, x, num_tokens, y);
     if (matrix.kind == BFLOAT16) rows_of<Bfloat16>(matrix, begin, end, x, num_tokens, y);
-    if (matrix.kind == INT8) rows_of<int8_t>(matrix, begin, end, x, num_tokens, y);
 }
 
 float inverse_root_mean_square(const float* x, int size, float eps) {
@@ -279,6 +269,15 @@ void store_heads(const Model& model, void* cache, int page, int offset, const fl
         for (int i = 0; i < model.head_dim; ++i) store(to + i, heads[head * model.head_dim + i]);
 }
 
+// x += norm(result), shared by the threads; a barrier stands at its end.
+void add_normalised(const Model& model, const float* weight, int num_tokens, Workspace& work) {
+#pragma omp for schedule(static)
+    for (int n = 0; n < num_tokens; ++n) {
+        float* x = &work.x[size_t(n) * model.hidden];
+        normalise(&work.result[size_t(n) * model.hidden], weight, model.hidden, model.eps, x, x);
+    }
+}
+
 template <typename Number>
 void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Workspace& work, float* scores) {
     int num_tokens = tokens.num_tokens, hidden = model.hidden, head_dim = model.head_dim;
@@ -308,10 +307,7 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
     }
     multiply(layer.output, work.mixed.data(), num_tokens, work.result.data());
 #pragma omp barrier
-#pragma omp for schedule(static)
-    for (int n = 0; n < num_tokens; ++n)
-        normalise(&work.result[size_t(n) * hidden], layer.attention_norm, hidden, model.eps, &work.x[size_t(n) * hidden],
-                  &work.x[size_t(n) * hidden]);
+    add_normalised(model, layer.attention_norm, num_tokens, work);
     multiply(layer.gate, work.x.data(), num_tokens, work.gate.data());
     multiply(layer.up, work.x.data(), num_tokens, work.up.data());
 #pragma omp barrier
@@ -323,10 +319,7 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
     }
     multiply(layer.down, work.gate.data(), num_tokens, work.result.data());
 #pragma omp barrier
-#pragma omp for schedule(static)
-    for (int n = 0; n < num_tokens; ++n)
-        normalise(&work.result[size_t(n) * hidden], layer.mlp_norm, hidden, model.eps, &work.x[size_t(n) * hidden],
-                  &work.x[size_t(n) * hidden]);
+    add_normalised(model, layer.mlp_norm, num_tokens, work);
 }
 
 void embed(const Model& model, int id, float* to) {

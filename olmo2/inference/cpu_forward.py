@@ -20,7 +20,7 @@ from olmo2.model.rope import rope_tables
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.device import is_bf16_fast
 
-KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+KINDS = {torch.float32: 0, torch.bfloat16: 1}
 WIDEST_VECTOR = 16  # numbers; widths must be multiples of it
 
 
@@ -29,7 +29,6 @@ class Matrix(ctypes.Structure):
 
     _fields_ = [
         ("weights", c_void_p),
-        ("scales", c_void_p),
         ("rows", c_int32),
         ("columns", c_int32),
         ("kind", c_int32),
@@ -114,7 +113,7 @@ class CpuForward:
         weight = weight.detach().contiguous()
         self.kept.append(weight)
         rows, columns = weight.shape
-        return Matrix(weight.data_ptr(), None, rows, columns, KINDS[weight.dtype], 0)
+        return Matrix(weight.data_ptr(), rows, columns, KINDS[weight.dtype], 0)
 
     def precise(self, weight: Tensor) -> int:
         """Return where a norm's weights lie in float32."""

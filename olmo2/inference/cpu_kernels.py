@@ -1,6 +1,6 @@
 """Compile the C++ forward for this very processor, once, and keep it for later runs.
 
-The library lies in the user's cache folder under a name that depends on the source, the compiler's flags and the
+The library lies in the package's cache folder under a name that depends on the source, the compiler's flags and the
 processor, so that a home shared by different machines holds one for each.
 """
 
@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from olmo2.base.files import partial_path
+from olmo2.checkpoint.model_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("cpu_forward.cpp")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-std=c++17", "-shared", "-fPIC")
@@ -27,7 +28,7 @@ def load_kernels() -> ctypes.CDLL | str:
     if compiler is None:
         return "a C++ compiler (g++ or clang++) is missing"
     key = "\n".join((SOURCE.read_text(), compiler, *FLAGS, processor()))
-    library = cache_folder() / f"cpu-forward-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+    library = cache_folder() / "kernels" / f"cpu-forward-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
     try:
         if not library.is_file():
             library.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,12 +43,6 @@ def load_kernels() -> ctypes.CDLL | str:
         return f"{compiler} could not compile {SOURCE.name}: {reason[0] if reason else error}"
     except OSError as error:
         return f"{library} cannot be made or loaded: {error.strerror or error}"
-
-
-def cache_folder() -> Path:
-    """Return the user's folder for what can be made again."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "olmo2"
 
 
 def processor() -> str:

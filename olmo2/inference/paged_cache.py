@@ -49,7 +49,7 @@ class StepCache:
     """The cache as one forward sees it: the tokens of `slices` one after the other in a single row."""
 
     def __init__(self, cache: PagedCache, slices: Sequence[Slice]) -> None:
-        self.cache, self.slices = cache, slices
+        self.cache = cache
         device = cache.keys.device
         places = [place for each in slices for place in range(each.start, each.end)]
         pages = [each.pages[place // PAGE_TOKENS] for each in slices for place in range(each.start, each.end)]

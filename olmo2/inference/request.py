@@ -8,7 +8,7 @@ from olmo2.inference.pages import START
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.inference.text_stream import TextStream
 
-FinishReason = Literal["stop", "length", "abort"]
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from olmo2.base.files import (
     disk_errors,
     exclusive_folder,
     fingerprint,
+    leads_out,
     read_json,
     write_gzip,
     write_json,
@@ -131,3 +132,10 @@ def test_gzip_bytes_do_not_depend_on_time_or_name(tmp_path: Path) -> None:
 def test_fingerprint_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert fingerprint(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("name", "leads"), [("a/b", False), ("a..b", False), ("../a", True), ("a/../b", True), ("/a", True)]
+)
+def test_names_that_lead_out(name: str, leads: bool) -> None:
+    assert leads_out(name) is leads

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from olmo2.checkpoint.model_cache import cache_folder
 from olmo2.inference import cpu_kernels
-from olmo2.inference.cpu_kernels import cache_folder, load_kernels, processor
+from olmo2.inference.cpu_kernels import load_kernels, processor
 
 
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("OLMO2_CACHE", str(tmp_path / "cache"))
     load_kernels.cache_clear()
     yield
     load_kernels.cache_clear()
@@ -24,8 +25,8 @@ def test_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if isinstance(library, str):
         pytest.skip(library)
     assert isinstance(library, ctypes.CDLL) and library.forward_lanes() in (8, 16)
-    (file,) = (tmp_path / "cache" / "olmo2").iterdir()
-    assert cache_folder() == file.parent and file.parent.stat().st_mode & 0o077 == 0
+    (file,) = (tmp_path / "cache" / "kernels").iterdir()
+    assert cache_folder() / "kernels" == file.parent and file.parent.stat().st_mode & 0o077 == 0
     load_kernels.cache_clear()
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("compiled again"))
     assert isinstance(load_kernels(), ctypes.CDLL)
@@ -37,7 +38,7 @@ def test_another_processor_gets_another_library(monkeypatch: pytest.MonkeyPatch,
     load_kernels.cache_clear()
     monkeypatch.setattr(cpu_kernels, "processor", lambda: "flags : abacus")
     load_kernels()
-    assert len(list((tmp_path / "cache" / "olmo2").iterdir())) == 2
+    assert len(list((tmp_path / "cache" / "kernels").iterdir())) == 2
     assert processor()
 
 
