@@ -303,10 +303,11 @@ def wait(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def hashes(checkpoint: Path) -> dict[str, str]:
-    """Return the hash of every file but those that depend on the run's settings; the state without its kind."""
+    """Return the hash of every file but those that depend on the run's settings; the state without run and kind."""
     state = read_json(checkpoint / TRAINER_FOLDER / STATE_FILE)
     names = set(read_json(checkpoint / CONTENTS_FILE)["files"]) - {RECIPE_FILE, f"{TRAINER_FOLDER}/{STATE_FILE}"}
-    return {name: fingerprint(checkpoint / name) for name in names} | {STATE_FILE: str(state | {"ephemeral": None})}
+    of_all_runs = str(state | {"ephemeral": None, "run": None})
+    return {name: fingerprint(checkpoint / name) for name in names} | {STATE_FILE: of_all_runs}
 
 
 def compare(run: Path, known: set[str], reference: Reference, tally: Tally) -> set[str]:

@@ -278,6 +278,10 @@ class RecipeParser(ArgumentParser):
             raise UsageError(
                 f"unexpected argument {unknown[1]!r}: settings are written --name=value, and a recipe file comes first"
             )
+        group = name[2 : name.rfind(".") + 1]  # optim.lr is looked for among the settings of optim
+        members = [each.removeprefix(group) for each in self.known if group and each.startswith(group)]
+        if members:
+            raise UsageError(f"{name}: no such setting{nearest(name[2 + len(group) :], members, prefix=f'--{group}')}")
         raise UsageError(f"{name}: no such setting{nearest(name[2:], self.known, prefix='--')}")
 
 

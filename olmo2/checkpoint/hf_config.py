@@ -70,7 +70,7 @@ def config_from_hf(values: Any, source: str) -> ModelConfig:
         if value is None:
             raise UsageError(f"{source}: {field.name} is missing")
         is_number = isinstance(value, int if field.type is int else (int, float)) and not isinstance(value, bool)
-        if not is_number:
+        if not is_number or not abs(value) < 2**63:
             raise UsageError(f"{source}: {field.name} must be a number of type {field.type.__name__}, not {value!r}")  # type: ignore[union-attr]
         shape[field.name] = field.type(value)  # type: ignore[operator]
     try:
@@ -93,6 +93,6 @@ def rope_theta(values: dict[str, Any], source: str) -> Any:
     if kind != "default":
         raise UsageError(f"{source}: RoPE of type {kind!r} is not part of OLMo 2; only 'default' can be read")
     bases = [base for base in (parameters.get("rope_theta"), values.get("rope_theta")) if base is not None]
-    if len(set(bases)) > 1:
+    if len(bases) == 2 and bases[0] != bases[1]:
         raise UsageError(f"{source}: rope_theta is {bases[1]}, but rope_parameters has {bases[0]}; correct one of them")
     return bases[0] if bases else None

@@ -7,6 +7,7 @@ upload of that checkpoint replaces it.
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder, leads_out
@@ -113,7 +114,7 @@ def drop_remote_ephemeral(remote_run: str, *, before: str) -> list[str]:
     """Delete the ephemeral checkpoints of the same stage and earlier steps than the remote checkpoint `before`.
 
     Nothing is deleted unless `before` is complete, and never a checkpoint whose state does not say that it is
-    ephemeral. Returns what was deleted.
+    ephemeral and of the same run. Returns what was deleted.
     """
     whole = remote_checkpoints(remote_run)
     before = before.rstrip("/")
@@ -121,7 +122,9 @@ def drop_remote_ephemeral(remote_run: str, *, before: str) -> list[str]:
         return []
     stage, step = stage_and_step(before)
     earlier = [remote for remote in whole if stage_and_step(remote)[0] == stage and stage_and_step(remote)[1] < step]
-    dropped = [remote for remote in earlier if is_remote_ephemeral(remote)]
+    run = remote_state(before).get("run")
+    states = {remote: remote_state(remote) for remote in earlier}
+    dropped = [remote for remote, state in states.items() if state.get("ephemeral") is True and state.get("run") == run]
     for remote in dropped:
         remove(files_in(remote))
     return dropped
@@ -176,13 +179,13 @@ def remove(files: Files) -> None:
     delete_remote(file.name for name, file in files.items() if name != CONTENTS_FILE)
 
 
-def is_remote_ephemeral(remote: str) -> bool:
-    """Tell whether the remote checkpoint's own state allows it to be deleted."""
+def remote_state(remote: str) -> dict[str, Any]:
+    """Return what a remote checkpoint says of its run; nothing if that cannot be read."""
     try:
         state = read_remote_json(f"{remote}/{TRAINER_FOLDER}/{STATE_FILE}")
     except UsageError:
-        return False
-    return isinstance(state, dict) and state.get("ephemeral") is True
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def stage_and_step(checkpoint: str) -> tuple[str, int]:

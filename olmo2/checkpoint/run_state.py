@@ -17,6 +17,8 @@ class RunState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: str
+    run: str = ""
+    """drawn when the run began: two runs of the same recipe are told apart by it; "" = saved before there was one"""
     parent: str | None
     """the model that the stage started from"""
     data: str

@@ -4,6 +4,7 @@ input_ids.npy   (rows · seq_len) little-endian ids, uint16 or uint32, no NumPy 
 label_mask.npy  (rows · seq_len) bytes, 1 where the token is a target: the layout of allenai/OLMo prepare_tulu_data.py
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,12 @@ class ChatRows(BaseModel):
                 f"{path} holds padded conversations: name their targets with "
                 f"--data.label_mask_paths=[{Path(path).with_name(LABEL_MASK_FILE)}]"
             )
+
+
+def described_dtype(paths: Iterable[str]) -> str | None:
+    """Return the dtype of the ids at the first of `paths` that is described as rows of conversations; None if none."""
+    found = (described_rows(path) for path in paths)
+    return next((rows.dtype for rows in found if rows is not None), None)
 
 
 def described_rows(path: str) -> ChatRows | None:

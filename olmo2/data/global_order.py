@@ -80,7 +80,16 @@ def write_order(path: Path, order: np.ndarray) -> None:
 
 
 def read_order(path: Path, num_sequences: int) -> np.ndarray:
-    """Memory-map a saved order: (num_sequences,) uint32. Raises UsageError for a file of another size."""
+    """Memory-map a saved order: (num_sequences,) uint32. Raises UsageError for a file that cannot hold one.
+
+    Size, largest number and sum are compared: that takes a second for a billion sequences, and finds torn and
+    overwritten files.
+    """
     if path.stat().st_size != num_sequences * np.dtype(ORDER_DTYPE).itemsize:
         raise UsageError(f"{path} does not hold {num_sequences:,} numbers of four bytes; delete it to compute it again")
-    return np.asarray(np.memmap(path, dtype=ORDER_DTYPE, mode="r"))
+    order = np.asarray(np.memmap(path, dtype=ORDER_DTYPE, mode="r"))
+    blocks = [order[first : first + BLOCK] for first in range(0, num_sequences, BLOCK)]
+    total = sum(int(block.sum(dtype=np.uint64)) for block in blocks)
+    if total != num_sequences * (num_sequences - 1) // 2 or any(block.max() >= num_sequences for block in blocks):
+        raise UsageError(f"{path} is damaged: it does not hold every sequence once; delete it to compute it again")
+    return order

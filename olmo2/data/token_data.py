@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from olmo2.base.config import Count, Settings
 from olmo2.base.errors import UsageError
+from olmo2.data.chat_rows import described_dtype
 from olmo2.data.mix import MixedWindows, MixSource, require_enough, shares
 from olmo2.data.step_plan import SeqLenChange
 from olmo2.data.token_files import open_label_masks, open_tokens, require_tokenizer
@@ -64,7 +65,8 @@ class TokenDataSettings(Settings):
 
     def open(self, vocab_size: int, eos_id: int | None, tokenizer_fingerprint: str | None) -> Windows | MixedWindows:
         """Open the files as sequences; None does not compare their tokenizer. `eos_id` is for the document mask."""
-        groups = [open_tokens(paths, self.dtype) for paths in ([source.paths for source in self.mix] or [self.paths])]
+        dtype = self.dtype or described_dtype(self.paths)
+        groups = [open_tokens(paths, dtype) for paths in ([source.paths for source in self.mix] or [self.paths])]
         files = [file for group in groups for file in group]
         if tokenizer_fingerprint is not None:
             require_tokenizer(files, tokenizer_fingerprint)

@@ -3,10 +3,13 @@
 import math
 import statistics
 from collections import deque
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from olmo2.base.config import Settings
+
+KEPT_STEPS = 128  # what the search for spikes needs to go on as it was
 
 
 class SkipStepSettings(Settings):
@@ -39,7 +42,7 @@ class StepGuard:
 
     def __init__(self, settings: SkipStepSettings | None) -> None:
         self.settings = settings
-        window = (settings or SkipStepSettings()).window_steps
+        window = max(settings.window_steps if settings else 0, KEPT_STEPS)
         self.losses: deque[float] = deque(maxlen=window)
         self.grad_norms: deque[float] = deque(maxlen=window)
 
@@ -54,9 +57,12 @@ class StepGuard:
 
     def is_outlier(self, value: float, history: deque[float]) -> bool:
         """Return whether `value` lies further above the mean of `history` than allowed."""
-        if self.settings is None or len(history) < self.settings.min_steps:
+        if self.settings is None:
             return False
-        limit = statistics.fmean(history) + self.settings.max_deviations * statistics.stdev(history)
+        window = list(islice(history, max(len(history) - self.settings.window_steps, 0), None))
+        if len(window) < self.settings.min_steps:
+            return False
+        limit = statistics.fmean(window) + self.settings.max_deviations * statistics.stdev(window)
         return value > limit
 
     def history(self) -> StepHistory:

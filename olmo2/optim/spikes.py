@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from olmo2.optim.skip_step import StepHistory
+from olmo2.optim.skip_step import KEPT_STEPS, StepHistory
 
-WINDOW_STEPS = 128  # as many as the checkpoint remembers (SkipStepSettings)
+WINDOW_STEPS = KEPT_STEPS
 MIN_STEPS = 64  # nothing is a spike before this many are known: the first steps of a warm-up have no "usual"
 MAX_DEVIATIONS = 7.0
 QUARTILES_PER_DEVIATION = 1.349  # distance between the quartiles of a normal distribution, in standard deviations

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -28,13 +29,11 @@ def join_ranks(settings: ParallelSettings, device_name: str = "auto") -> Iterato
     when one has died without a word. Raises UsageError if the processes do not fit the grid or the devices.
     """
     world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    try:
+    with said_by(rank == 0):
         grid = grid_for(settings, world_size)
-        device = own_device(device_name)
-    except UsageError:
-        if rank == 0:
-            raise
-        sys.exit(2)  # rank 0 says it
+    with said_by(local_rank() == 0):
+        device = choose_device(device_name)
+    device = own_device(device)  # what is wrong here is wrong with this rank alone
     if world_size == 1:
         yield Ranks(device, grid, 0)
         return
@@ -52,6 +51,9 @@ def join_ranks(settings: ParallelSettings, device_name: str = "auto") -> Iterato
         sys.exit(2 if isinstance(error, UsageError) else 1)  # another rank has said the same
     except RuntimeError as error:  # what collectives raise when a partner is gone
         reason = watch.wait_for_reason(2 * SILENT_SECONDS) if is_collective(error) else None
+        if reason is None and re.search("timed out|timeout", str(error), re.IGNORECASE):
+            reason = f"rank {rank} on {socket.gethostname()} waited {COLLECTIVE_TIMEOUT} for a rank that hangs"
+            watch.report(reason, about=reason)
         if reason is None:
             watch.report(f"rank {rank} on {socket.gethostname()}: {error}", about=str(error))
             raise
@@ -68,14 +70,29 @@ def is_collective(error: RuntimeError) -> bool:
     return any(word in str(error).lower() for word in ("connection", "gloo", "nccl", "timed out", "peer"))
 
 
-def own_device(name: str) -> torch.device:
+@contextmanager
+def said_by(is_speaker: bool) -> Iterator[None]:
+    """Let one of the processes in which the same settings are refused say so; the others end silently."""
+    try:
+        yield
+    except UsageError:
+        if is_speaker:
+            raise
+        sys.exit(2)
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def own_device(device: torch.device) -> torch.device:
     """Return the device of this process: with several on a machine, the one of its local rank."""
-    device = choose_device(name)
     if device.type not in ("cuda", "xpu") or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
     if device.index is not None:
-        raise UsageError(f"run.device: {name!r} cannot serve several processes; set it to {device.type!r} or auto")
-    own = choose_device(f"{device.type}:{os.environ.get('LOCAL_RANK', '0')}")
+        raise UsageError(f"run.device: '{device}' cannot serve several processes; set it to {device.type!r} or auto")
+    own = choose_device(f"{device.type}:{local_rank()}")
     torch.accelerator.set_device_index(own.index)
     return own
 

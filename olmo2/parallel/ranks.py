@@ -4,6 +4,7 @@ torchrun starts the processes; without it there is one, and nothing here touches
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 import torch
@@ -12,6 +13,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from olmo2.parallel.mesh import Grid
 from olmo2.parallel.positions import Positions
+
+PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,17 @@ class Ranks:
     def wait_for_all(self) -> None:
         """Return when every process has come to this call."""
         self.sum(0.0)
+
+    def wait_for_main(self) -> None:
+        """Return when every process has come to this call, however long rank 0 works before it (a download, say).
+
+        Every other collective gives up after the run's timeout; a rank that has died is noticed here, too.
+        """
+        if self.world_size > 1:
+            group = dist.new_group(backend="gloo", timeout=PATIENCE)
+            assert isinstance(group, dist.ProcessGroup)  # all ranks are in it
+            dist.barrier(group)
+            dist.destroy_process_group(group)
 
 
 def alone(device: torch.device | str = "cpu") -> Ranks:

@@ -80,7 +80,10 @@ def open_source(recipe: ImportRecipe) -> ForeignCheckpoint:
             if recipe.revision is not None:
                 raise UsageError(f"revision: {recipe.source} is a folder; only models of the hub have revisions")
             return opens(folder, with_optimizer=recipe.optimizer)
-    return open_hugging_face(find_model_folder(recipe.source, recipe.revision))
+    found = find_model_folder(recipe.source, recipe.revision)
+    if (found / TRAINER_FOLDER).is_dir():
+        print(f"{found} is a checkpoint of ours, which every command takes as it is; its moments are not imported")
+    return open_hugging_face(found)
 
 
 def open_hugging_face(folder: Path) -> ForeignCheckpoint:

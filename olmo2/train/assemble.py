@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -63,6 +64,7 @@ class Job:
     evaluate: Evaluate
     total_steps: int
     resumed: Path | None  # the run's own checkpoint that it goes on from
+    run_id: str  # of the run itself, never of a parent
     state: RunState | None  # of the run itself, or of a parent whose steps are taken up
 
     @property
@@ -97,7 +99,7 @@ def assemble(
     run = recipe.run
     if ranks.is_main:
         fetch_newest(recipe)
-    ranks.wait_for_all()
+    ranks.wait_for_main()
     checkpoint = run_to_resume(recipe)
     require_same_step(checkpoint, ranks)
     begin = start() if checkpoint is None else start_of(checkpoint)
@@ -140,6 +142,7 @@ def assemble(
         evaluate,
         total_steps,
         checkpoint,
+        state.run if checkpoint and state else uuid4().hex,  # rank 0 writes its own into every checkpoint
         state,
     )
 

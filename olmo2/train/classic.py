@@ -90,6 +90,11 @@ def require_shape(old: ClassicConfig, recipe: PretrainRecipe | FinetuneRecipe) -
 
 def set_aside(folder: Path) -> None:
     """Rename what is in the way of a new run, so that save_overwrite loses nothing; the first process does it."""
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise UsageError(
+            f"save_overwrite: save_folder {str(folder)!r} is the folder in which you are, so it cannot be set aside; "
+            "name another one"
+        )
     if not is_first_process():
         deadline = time.monotonic() + WAIT_SECONDS
         while not is_vacant(folder):

@@ -32,6 +32,9 @@ RECOMPUTE: dict[str | bool | None, str] = {  # to the next pattern of ours that 
     **dict.fromkeys(("one_in_two", "one_in_three", "one_in_four", "one_in_eight"), "alternate"),
     **dict.fromkeys((True, "whole_layer", "two_in_three", "three_in_four", "fine_grained"), "all"),
 }
+STRATEGIES = {  # the names of torch's FSDP 1
+    name: name for name in ("NO_SHARD", "FULL_SHARD", "SHARD_GRAD_OP", "HYBRID_SHARD", "_HYBRID_SHARD_ZERO2")
+}
 NO_CLIPPING = 1e30  # a gradient norm that none exceeds
 
 
@@ -200,7 +203,7 @@ def keep_settings(old: ClassicConfig) -> dict[str, Any]:
 
 def parallel_settings(old: ClassicConfig) -> dict[str, Any]:
     """Return how the model is spread over the processes that torchrun has started."""
-    strategy = old["fsdp.sharding_strategy"] if old["distributed_strategy"] == "fsdp" else "NO_SHARD"
+    strategy = old.choice("fsdp.sharding_strategy", STRATEGIES) if old["distributed_strategy"] == "fsdp" else "NO_SHARD"
     num_devices = int(os.environ.get("WORLD_SIZE", "1"))
     shard = 1 if strategy == "NO_SHARD" else None
     if "HYBRID" in strategy:

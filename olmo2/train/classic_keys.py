@@ -68,7 +68,7 @@ TRANSLATED: dict[str, tuple[Any, Any]] = {  # key -> (type, the old trainer's de
     "compile": (dict[str, Any] | bool | None, None),
     "distributed_strategy": (str | None, "fsdp"),
     "fsdp.sharding_strategy": (str, "FULL_SHARD"),
-    "fsdp.hybrid_sharding_num_model_replicas": (int | None, None),
+    "fsdp.hybrid_sharding_num_model_replicas": (PositiveInt | None, None),
     "single.device": (str, "auto"),
     "wandb.project": (str | None, None),
     "resume": (bool, False),  # ours: the same as try_load_latest_save
@@ -162,10 +162,14 @@ class ClassicConfig:
             checked |= INITIAL
         if self["optimizer.weight_decay"] > 0:
             checked |= DECAY
-        for key, (default, accepted) in checked.items():
-            if given.get(key, default) not in accepted:
-                says = f"is {given[key]!r}" if key in given else f"is missing, which means {default!r}"
-                raise UsageError(f"{source}: {key} {says}, but olmo2 trains with {accepted[0]!r} only; set it to that")
+        wrong = [
+            f"{key} {f'is {given[key]!r}' if key in given else f'is missing, which means {default!r}'}, but olmo2 "
+            f"trains with {accepted[0]!r} only"
+            for key, (default, accepted) in checked.items()
+            if given.get(key, default) not in accepted
+        ]
+        if wrong:
+            raise UsageError(f"{source}: {'; '.join(wrong)}: set {'them' if len(wrong) > 1 else 'it'} to that")
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]

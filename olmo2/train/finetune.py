@@ -34,15 +34,12 @@ class FinetuneDataSettings(TokenDataSettings):
 
     def windows(self, tokenizer: Tokenizer) -> Windows | MixedWindows:
         """Open the files as sequences of seq_len tokens; what is known of rows of conversations is compared first."""
-        dtype = self.dtype
         for path in self.paths:
             rows = described_rows(path)
             if rows is not None:
-                rows.require_use(
-                    path, self.seq_len, dtype, tokenizer.fingerprint, has_masks=bool(self.label_mask_paths)
-                )
-                dtype = rows.dtype
-        return TokenDataSettings.windows(self.model_copy(update={"dtype": dtype}), tokenizer)
+                has_masks = bool(self.label_mask_paths)
+                rows.require_use(path, self.seq_len, self.dtype, tokenizer.fingerprint, has_masks=has_masks)
+        return super().windows(tokenizer)
 
 
 class FinetuneRecipe(TrainRecipe):
@@ -75,6 +72,10 @@ def finetune(recipe: FinetuneRecipe) -> Path:
             begin.optimizer_tensors = tensors
         if not recipe.reset_trainer_state:
             begin.goes_on = state
+            print(
+                f"goes on after step {state.step:,} of {folder}: {state.tokens:,} tokens of the data are passed over; "
+                "--reset_trainer_state begins at their start"
+            )
         return begin
 
     recipe = with_second_warmup(recipe)

@@ -1,6 +1,7 @@
 """The one training loop: step, log, evaluate, save; used by every stage that trains on a fixed set of sequences."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import FrameType
 
 import torch
 
-from olmo2.base.config import write_recipe
+from olmo2.base.config import recipe_text, write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.remote import require_writable
@@ -26,6 +27,7 @@ from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SHARED_SECONDS = 90.0  # longer than NFS remembers that a file was not there
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
 
 
@@ -73,7 +75,24 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
         job.ranks.wait_for_all()
+        require_shared(job)
         return run_steps(job, loss_of)
+
+
+def require_shared(job: Job) -> None:
+    """Raise UsageError on a rank that does not see what rank 0 has just written: its part of each save would be lost.
+
+    Network file systems show a new file late; they are waited for.
+    """
+    deadline = time.monotonic() + SHARED_SECONDS
+    written = recipe_text(job.recipe)
+    while not (job.folder / RECIPE_FILE).is_file() or (job.folder / RECIPE_FILE).read_text(encoding="utf-8") != written:
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"run.folder: {job.folder} on this machine is not the folder that rank 0 writes to; name a folder that "
+                "all machines share"
+            )
+        time.sleep(0.2)
 
 
 def run_steps(job: Job, loss_of: LossOf) -> Path:

@@ -9,6 +9,7 @@ from olmo2.base.files import atomic_file, exclusive_folder
 from olmo2.base.remote import read_remote
 from olmo2.checkpoint.keep import (
     RECIPE_FILE,
+    TRAINER_FOLDER,
     complete_checkpoints,
     drop_ephemeral,
     is_ephemeral,
@@ -21,8 +22,10 @@ from olmo2.checkpoint.mirror import (
     drop_remote_ephemeral,
     newest_remote_checkpoint,
     remote_checkpoints,
+    remote_state,
     upload_checkpoint,
 )
+from olmo2.checkpoint.run_state import read_run_state
 from olmo2.train.recipe import TrainRecipe
 
 
@@ -100,7 +103,8 @@ def require_unused(remote_folder: str, stage: str) -> None:
 def fetch_newest(recipe: TrainRecipe) -> None:
     """Download the newest remote checkpoint of the stage into the run folder, if that holds no newer one.
 
-    So a run goes on after the disk of its machine is lost. Raises UsageError or RunError as the download does.
+    So a run goes on after the disk of its machine is lost. Raises UsageError if it is a checkpoint of another run than
+    the one that the run folder holds, UsageError or RunError as the download does.
     """
     folder, remote_folder = Path(recipe.run.folder), recipe.keep.remote_folder
     if not recipe.resume or remote_folder is None:
@@ -112,6 +116,11 @@ def fetch_newest(recipe: TrainRecipe) -> None:
     name = remote.rpartition("/")[2]
     if here is not None and stage_and_step(here)[1] >= stage_and_step(Path(name))[1]:
         return
+    if here is not None and read_run_state(here / TRAINER_FOLDER).run != remote_state(remote).get("run", ""):
+        raise UsageError(
+            f"keep.remote_folder: {remote} is a checkpoint of another run than {here}; choose another folder for the "
+            "copies of this run"
+        )
     with exclusive_folder(folder):
         print(f"fetching {remote}")
         if not (folder / RECIPE_FILE).exists():  # first: a checkpoint without it would be taken for no run

@@ -36,6 +36,7 @@ class Saver:
         job = self.job
         state = RunState(
             stage=job.recipe.run.stage,
+            run=job.run_id,
             parent=job.parent,
             data=job.loader.sequences.fingerprint(),
             step=step,

@@ -20,7 +20,6 @@ from olmo2.base.files import read_json
 from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER
 from olmo2.checkpoint.names import parse_checkpoint_name
 from olmo2.checkpoint.run_state import STATE_FILE
-from olmo2.data.chat_rows import described_rows
 from olmo2.data.global_order import ORDER_FOLDER, load_order, order_path
 from olmo2.data.mix import MixedWindows
 from olmo2.data.origins import SequenceOrigin, files_of, origins
@@ -92,8 +91,7 @@ def read_record(folder: Path) -> tuple[RunRecord, TokenDataSettings]:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UsageError(f"{path} is not the recipe of a run on token files ({place}: {first['msg']})") from None
-    rows = next((rows for path in data.paths if (rows := described_rows(path)) is not None), None)
-    return run, data if rows is None or data.dtype is not None else data.model_copy(update={"dtype": rows.dtype})
+    return run, data
 
 
 def checkpoint_folders(folder: Path) -> Iterator[Path]:

@@ -146,6 +146,8 @@ def test_environment_never_leaks_in(recipe_file: str, monkeypatch: pytest.Monkey
         (["--data=x"], r"--data is a group of settings"),
         (["--resume", "other.yaml"], r"unexpected argument 'other\.yaml': .* a recipe file comes first"),
         (["one two"], r"unexpected argument 'one two'"),
+        (["--data.sed=1"], r"--data\.sed: no such setting; did you mean --data\.seed\?"),
+        (["--data.x=1"], r"--data\.x: no such setting; known: --data\."),
         (["--resum"], r"--resum: no such setting; did you mean --resume\?"),
     ],
 )

@@ -106,6 +106,11 @@ def test_one_key_value_head_per_head_is_the_default() -> None:
         ({"rope_scaling": {"rope_type": "yarn", "factor": 8}}, "RoPE of type 'yarn'"),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "rope_theta is 500000, but rope_parameters"),
         ({"rope_parameters": [1]}, "rope_parameters must be an object"),
+        ({"rope_theta": []}, r"rope_theta must be a number of type float, not \[\]"),
+        ({"rope_theta": [], "rope_parameters": {"rope_theta": 1e4}}, r"rope_theta is \[\], but rope_parameters has"),
+        ({"hidden_size": 10**30}, "hidden_size must be a number of type int, not 1000000"),
+        ({"rope_theta": 10**400}, "rope_theta must be a number of type float"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps must be a number of type float, not nan"),
     ],
 )
 def test_refuses_what_is_not_olmo2(change: dict[str, Any], message: str) -> None:

@@ -159,6 +159,11 @@ def test_checkpoints_are_ordered_by_step_and_the_ephemeral_ones_dropped(save: Sa
     assert list_remote(dropped[0], recursive=True) == []
     assert remote_checkpoints(run) == [uploaded[key] for key in order if key != ("stage1", 9)]
 
+    foreign = save(150, stage="stage1", ephemeral=True, run="another")
+    kept = upload_checkpoint(foreign, run)
+    assert drop_remote_ephemeral(run, before=uploaded["stage1", 200]) == [uploaded["stage1", 100]]
+    assert kept in remote_checkpoints(run)
+
 
 def test_no_checkpoint_there(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"there is no checkpoint {bucket}/none"):

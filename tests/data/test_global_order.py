@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from olmo2.base.errors import UsageError
+from olmo2.data import global_order as global_order_module
 from olmo2.data.global_order import global_order, load_order, order_path, read_order, write_order
 
 
@@ -135,3 +136,18 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     other.write_bytes(b"half")
     load_order(tmp_path, 10, 1, 0, is_saver=True)
     assert path.exists() and not leftover.exists() and other.exists()
+
+
+@pytest.mark.parametrize("damage", ["zeros", "twice", "beyond"])
+def test_a_damaged_order_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setattr(global_order_module, "BLOCK", 8)
+    order = np.arange(100, dtype="<u4")[::-1].copy()
+    if damage == "zeros":
+        order[40:60] = 0
+    elif damage == "twice":
+        order[3] = order[4]
+    else:
+        order[0], order[1] = order[0] + 50, order[1] - 50  # of the same sum
+    order.tofile(tmp_path / "order.npy")
+    with pytest.raises(UsageError, match=r"order\.npy is damaged: it does not hold every sequence once; delete it"):
+        read_order(tmp_path / "order.npy", 100)

@@ -77,3 +77,16 @@ def test_rows_without_columns(tmp_path: Path) -> None:
         file.write("0\n")
     with pytest.raises(RunError, match=r"a\.csv\.gz or"):
         documents_in(tmp_path / "a.npy", [(0, 8)])
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", "\r", "x" * 200_000])
+def test_ids_that_csv_stumbles_over(tmp_path: Path, name: str) -> None:
+    tokens = tmp_path / "part-00000.npy"
+    spans = [DocumentSpan(0, 3, name, "source", name), DocumentSpan(3, 5, "next", "source", "place")]
+    writer = ProvenanceWriter(tokens)
+    for span in spans:
+        writer.add(span)
+    writer.close()
+    assert documents_in(tokens, [(0, 5)]) == [spans]
+    tokens.with_suffix(".index").unlink()
+    assert documents_in(tokens, [(0, 5)]) == [spans]

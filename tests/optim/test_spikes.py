@@ -86,10 +86,6 @@ def test_a_run_that_goes_on_finds_the_same() -> None:
     assert found[250] == {"is_loss_spike": True, "is_grad_norm_spike": False}
 
 
-def test_a_checkpoint_remembers_as_much_as_the_detector() -> None:
-    assert SkipStepSettings().window_steps == WINDOW_STEPS
-
-
 def slow_score(values: list[float]) -> float:
     """The share of values seven deviations or more from the mean of up to 1,000 before them."""
     far = 0
@@ -108,3 +104,11 @@ def test_score_equals_a_slow_loop() -> None:
     assert spike_score([2.5] * 500) == 0.0
     assert spike_score([*[2.5] * 200, math.nan, *[2.5] * 200, 3.0]) == pytest.approx(1 / 401)
     assert spike_score([]) == spike_score([1.0]) == 0.0
+
+
+def test_a_short_window_of_the_guard_does_not_shorten_what_is_remembered() -> None:
+    guard = StepGuard(SkipStepSettings(window_steps=8, min_steps=8))
+    for place in range(300):
+        guard.accepts(2 + place % 7 / 100, 1.0)
+    assert len(guard.history().losses) == WINDOW_STEPS
+    assert not guard.accepts(3.0, 1.0), "the window itself is still the last 8"

@@ -34,10 +34,37 @@ def test_each_local_rank_has_its_own_device(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.accelerator, "set_device_index", lambda index: None)
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert own_device("cuda") == torch.device("cuda:3")
-    assert own_device("cpu") == torch.device("cpu")
+    assert own_device(torch.device("cuda")) == torch.device("cuda:3")
+    assert own_device(torch.device("cpu")) == torch.device("cpu")
     with pytest.raises(UsageError, match=r"run\.device: 'cuda:1' cannot serve several processes"):
-        own_device("cuda:1")
+        own_device(torch.device("cuda:1"))
+
+
+def test_a_device_that_one_rank_misses_is_said_by_that_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(name: str) -> torch.device:
+        if name == "cuda:3":
+            raise UsageError("run.device: there is no cuda:3")
+        return torch.device("cuda")
+
+    monkeypatch.setattr("olmo2.parallel.launch.choose_device", choose)
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="there is no cuda:3"), join_ranks(ParallelSettings(), "cuda"):
+        pass
+
+
+def test_a_device_that_a_machine_misses_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(name: str) -> torch.device:
+        raise UsageError("run.device: there is no cuda")
+
+    monkeypatch.setattr("olmo2.parallel.launch.choose_device", choose)
+    for name, value in {"WORLD_SIZE": "4", "RANK": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError), join_ranks(ParallelSettings(), "cuda"):
+        pass
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SystemExit), join_ranks(ParallelSettings(), "cuda"):
+        pass
 
 
 def test_backends_by_device() -> None:

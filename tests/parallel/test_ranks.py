@@ -5,6 +5,7 @@ import torch
 from olmo2.parallel.mesh import Grid
 from olmo2.parallel.positions import Positions
 from olmo2.parallel.ranks import Ranks, alone
+from tests.parallel.ranks import run_on_ranks
 
 CPU = torch.device("cpu")
 
@@ -23,3 +24,7 @@ def test_one_process_alone() -> None:
     assert (ranks.world_size, ranks.batch_rank, ranks.positions) == (1, 0, Positions())
     assert ranks.sum(1.5, 2) == [1.5, 2]
     ranks.wait_for_all()
+
+
+def test_rank_0_may_work_for_longer_than_a_collective_may_take() -> None:
+    run_on_ranks("tests.parallel.patience", 2)

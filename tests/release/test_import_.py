@@ -63,6 +63,14 @@ def test_release_and_import_give_identical_files(checkpoint: Path, tmp_path: Pat
         )
 
 
+def test_a_checkpoint_of_ours_needs_no_import(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkpoint / "trainer").mkdir(exist_ok=True)
+    import_(ImportRecipe(source=str(checkpoint), output=str(tmp_path / "start")))
+    assert f"{checkpoint} is a checkpoint of ours" in capsys.readouterr().out
+
+
 def test_a_revision_of_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, Any]] = []
 

@@ -95,3 +95,13 @@ def test_other_processes_wait_until_it_is_done(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(classic.time, "sleep", lambda seconds: (folder / "recipe.yaml").unlink())
     set_aside(folder)
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("folder", [".", "", ".."])
+def test_the_folder_of_the_user_is_not_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match=r"save_folder '\.{1,2}' is the folder in which you are"):
+        set_aside(Path(folder))
+    assert (tmp_path / "here" / "notes.txt").read_text() == "mine"

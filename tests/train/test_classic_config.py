@@ -229,6 +229,11 @@ def test_shape_counts_half_of_the_old_width(tmp_path: Path) -> None:
         ({"save_folder": None, "run_name": None}, "save_folder is missing; add --save_folder=FOLDER"),
         ({"load_path": None, "model.init_cutoff_factor": 3, "model.embedding_size": 512}, "olmo2 makes 384 rows"),
         ({"optimizer.weight_decay": -1}, "old.yaml: optim.weight_decay"),
+        (
+            {"fsdp.sharding_strategy": "FULL"},
+            "fsdp.sharding_strategy 'FULL' has no counterpart here; choose one",
+        ),
+        ({"fsdp.hybrid_sharding_num_model_replicas": -2}, "old.yaml: fsdp.hybrid_sharding_num_model_replicas"),
     ],
 )
 def test_one_sentence_on_what_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

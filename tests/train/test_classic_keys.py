@@ -78,6 +78,10 @@ def test_a_missing_key_whose_default_is_another_is_refused(tmp_path: Path) -> No
     del values["model"]["rope_theta"]
     with pytest.raises(UsageError, match=r"rope_theta is missing, which means 10000, but olmo2 trains with 500000"):
         ClassicConfig(values, "old.yaml")
+    del values["model"]["rope"]
+    both = r"model\.rope is missing.*; model\.rope_theta is missing.* with 500000 only: set them to that"
+    with pytest.raises(UsageError, match=both):
+        ClassicConfig(values, "old.yaml")
 
 
 def test_initial_weights_matter_only_where_they_are_made(tmp_path: Path) -> None:

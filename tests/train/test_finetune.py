@@ -264,4 +264,6 @@ def test_other_data_are_pointed_out(
     tmp_path: Path, parent: Path, rows: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     finetune(finetune_recipe(tmp_path, parent, total_steps=7))
-    assert f"the data are not those of {parent}: step 7 reads" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"the data are not those of {parent}: step 7 reads" in printed
+    assert f"goes on after step 6 of {parent}: 1,536 tokens of the data are passed over; --reset_trainer_st" in printed

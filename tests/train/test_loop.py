@@ -4,12 +4,14 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import read_metrics
@@ -33,6 +35,7 @@ def assert_bit_identical(left: Path, right: Path) -> None:
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     states = [json.loads((folder / "trainer" / "state.json").read_text()) for folder in (left, right)]
+    assert states[0].pop("run") and states[1].pop("run")
     assert states[0] == states[1]
 
 
@@ -300,3 +303,21 @@ def test_a_signal_in_the_last_step_is_not_swallowed(corpus: Path, monkeypatch: p
     with pytest.raises(RunError, match=r"stopped when the last step was done: .*step6-tokens1M is complete"):
         pretrain(pretrain_recipe(corpus))
     assert (corpus / "run" / "stage1-step6-tokens1M" / "checkpoint.json").is_file()
+
+
+def test_a_folder_that_the_machines_do_not_share_is_noticed_before_the_first_step(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank 0 has written its recipe: another machine sees none, or that of another run, in a folder of its own."""
+    monkeypatch.setattr(loop, "SHARED_SECONDS", 0.3)
+    recipe = pretrain_recipe(corpus)
+    job = SimpleNamespace(folder=corpus / "run", recipe=recipe)
+    sentence = "run.folder: .*run on this machine is not the folder that rank 0 writes to; name a folder that all"
+    with pytest.raises(UsageError, match=sentence):
+        loop.require_shared(job)  # type: ignore[arg-type]
+    job.folder.mkdir()
+    (job.folder / "recipe.yaml").write_text("verb: pretrain")
+    with pytest.raises(UsageError, match=sentence):
+        loop.require_shared(job)  # type: ignore[arg-type]
+    write_recipe(recipe, job.folder / "recipe.yaml")
+    loop.require_shared(job)  # type: ignore[arg-type]

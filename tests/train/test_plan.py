@@ -98,6 +98,7 @@ def test_recipes_that_cannot_be_planned(tmp_path: Path, capsys: pytest.CaptureFi
     devices = ["--devices=8", "--device-type=h100"]
     assert "needs a training recipe" in complaint(capsys, *devices)
     assert "is for training, and this is a recipe for olmo2 soup" in complaint(capsys, "tiny/5-soup.yaml", *devices)
+    assert "this is a recipe for olmo2 soup" in complaint(capsys, "tiny/5-soup.yaml"), "devices are not asked for first"
     assert "load_path" in complaint(capsys, "tiny/6-sft.yaml", *devices, "--load_path=nowhere/here")
     assert "there is no recipe" in complaint(capsys, str(tmp_path / "missing.yaml"), *devices)
 

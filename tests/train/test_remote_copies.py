@@ -100,3 +100,15 @@ def test_an_address_that_cannot_be_written_is_refused_before_the_first_step(corp
     with pytest.raises((RunError, ValueError), match="bucket-that-is-not-there"):
         pretrain(recipe)  # type: ignore[arg-type]
     assert not list((corpus / "run").glob("stage1-*"))
+
+
+def test_a_copy_of_another_run_is_not_fetched(corpus: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrain(copied(corpus, bucket))  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        stop_at(3, patched)
+        with pytest.raises(RunError, match="stopped after step 3"):
+            pretrain(pretrain_recipe(corpus, "other", changes={"keep": {"ephemeral_every_steps": 1}}))
+    before = sorted((corpus / "other").iterdir())
+    with pytest.raises(UsageError, match=r"remote_folder: .*/run/stage1-step6-.* is a checkpoint of another run than"):
+        pretrain(copied(corpus, bucket, folder="other", resume=True))  # type: ignore[arg-type]
+    assert sorted((corpus / "other").iterdir()) == before
