@@ -61,6 +61,7 @@ VERBS: dict[str, Verb] = {
         Verb("release", "revisions", "list the revisions of a run or hub model, or the published names"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),
+        Verb("inference", "serve", "answer over HTTP: OpenAI's interface, and a page to chat on"),
     )
 }
 

@@ -6,8 +6,7 @@ much of waiting prompts as there is room for; so no answer waits for another to 
 
 from collections.abc import Callable
 from collections.abc import Sequence as Several
-from itertools import accumulate, count
-from typing import Any
+from itertools import accumulate, count, islice
 
 import torch
 from pydantic import Field
@@ -61,8 +60,8 @@ class Engine:
         self.sequences: dict[int, Sequence] = {}
         self.numbers = count()
 
-    def submit(self, request: Request) -> int:
-        """Take a request and return its number. Raises UsageError for one that can never be answered."""
+    def check(self, request: Request) -> int:
+        """Return how many tokens a request may come to. Raises UsageError for one that can never be answered."""
         prompt_tokens = len(request.prompt)
         if prompt_tokens == 0:
             raise UsageError("a prompt is empty; give at least one token")
@@ -83,6 +82,11 @@ class Engine:
                 f"a prompt of {prompt_tokens} tokens and its answer of {last_id - prompt_tokens} have no room in a "
                 f"cache of {self.pool.num_pages * PAGE_TOKENS} tokens; ask for less, or raise cache_tokens"
             )
+        return last_id
+
+    def submit(self, request: Request) -> int:
+        """Take a request and return its number. Raises UsageError for one that can never be answered."""
+        last_id = self.check(request)
         sequence = Sequence(
             next(self.numbers),
             request,
@@ -163,6 +167,8 @@ class Engine:
                 targets = torch.tensor([sequence.ids[place + 1] for place in places], device=logits.device)
                 scores = logits[begin : begin + len(places)].log_softmax(dim=-1)
                 sequence.completion.prompt_logprobs += scores.gather(1, targets[:, None])[:, 0].tolist()
+                if sequence.request.top_logprobs:
+                    sequence.completion.prompt_top_logprobs += likeliest(scores, sequence.request.top_logprobs)
                 begin += len(places)
 
     def answer(self, sequences: list[Sequence], logits: Tensor) -> list[Update]:
@@ -181,14 +187,12 @@ class Engine:
             return
         scores = logits[rows].log_softmax(dim=-1)
         chosen = scores.gather(1, torch.tensor([tokens[row] for row in rows], device=logits.device)[:, None])[:, 0]
-        most = max(sequences[row].request.top_logprobs for row in rows)
-        top: Any = scores.topk(most) if most else None
-        for number, (row, logprob) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+        top = likeliest(scores, max(sequences[row].request.top_logprobs for row in rows))
+        for row, logprob, values in zip(rows, chosen.tolist(), top, strict=True):
             completion, num_top = sequences[row].completion, sequences[row].request.top_logprobs
             completion.logprobs.append(logprob)
             if num_top:
-                ids, values = top.indices[number, :num_top].tolist(), top.values[number, :num_top].tolist()
-                completion.top_logprobs.append(dict(zip(ids, values, strict=True)))
+                completion.top_logprobs.append(dict(islice(values.items(), num_top)))
 
     def extend(self, sequence: Sequence, token: int) -> Update:
         """Add a token to an answer, and end it where it ends."""
@@ -205,7 +209,14 @@ class Engine:
         if reason is not None:
             text += sequence.stream.finish()
         completion.text += text
-        return Update(sequence.id, [token], text, None if reason is None else self.complete(sequence, reason))
+        return Update(
+            sequence.id,
+            [token],
+            text,
+            None if reason is None else self.complete(sequence, reason),
+            completion.logprobs[-1:],
+            completion.top_logprobs[-1:],
+        )
 
     def complete(self, sequence: Sequence, reason: FinishReason) -> Completion:
         """Let go of a sequence and return what it has come to."""
@@ -237,3 +248,9 @@ class Engine:
             for id in number_of:
                 self.cancel(id)
         return [found[number] for number in range(len(number_of))]
+
+
+def likeliest(scores: Tensor, num: int) -> list[dict[int, float]]:
+    """Return the `num` likeliest tokens of each row of log-probabilities (rows, V), the likeliest first."""
+    top = scores.topk(min(num, scores.shape[1]))
+    return [dict(zip(*row, strict=True)) for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)]

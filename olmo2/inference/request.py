@@ -20,7 +20,7 @@ class Request:
     logprobs: bool = False
     """return the log-probability of every token that was chosen"""
     top_logprobs: int = 0
-    """and of this many likeliest ones beside it"""
+    """and of this many likeliest ones beside it, of scored tokens of the prompt too"""
     score_from: int | None = None
     """return the log-probability of the prompt's tokens from this place on, at least 1"""
     is_scored_only: bool = False
@@ -41,6 +41,7 @@ class Completion:
     top_logprobs: list[dict[int, float]] = field(default_factory=list)
     prompt_logprobs: list[float] = field(default_factory=list)
     """of the prompt's tokens from score_from on"""
+    prompt_top_logprobs: list[dict[int, float]] = field(default_factory=list)
     num_cached: int = 0
     """tokens of the prompt that had not to be read"""
 
@@ -52,7 +53,9 @@ class Update:
     id: int
     token_ids: list[int]
     text: str
-    completion: Completion | None  # once it is complete
+    completion: Completion | None = None  # once it is complete
+    logprobs: list[float] = field(default_factory=list)  # of token_ids, if asked for
+    top_logprobs: list[dict[int, float]] = field(default_factory=list)
 
 
 @dataclass(eq=False)

@@ -1,0 +1,91 @@
+"""Serve a model over HTTP: OpenAI's interface for programs, a page to chat on for people.
+
+    olmo2 serve MODEL [--port=8000] [--host=0.0.0.0 --api_key_file=KEY]
+
+Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the page at /.
+"""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import Field
+
+from olmo2.base.errors import RunError, UsageError
+from olmo2.inference.model_choice import ModelRecipe
+from olmo2.inference.openai_requests import Limits
+
+KEY_VARIABLE = "OLMO2_API_KEY"
+BACKLOG = 2048  # connections that wait to be taken
+
+
+class ServeRecipe(ModelRecipe):
+    """Everything that `serve` needs to know. Requests bring their own sampling."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; the default can be reached from this machine only, 0.0.0.0 from everywhere"""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """0 = any that is free"""
+    name: str | None = Field(default=None, min_length=1)
+    """under which clients ask for the model; null = the last part of its path"""
+    api_key_file: str | None = None
+    """file with the key that clients must send; null = that of the environment variable OLMO2_API_KEY, or none"""
+    limits: Limits = Limits()
+
+
+def serve(recipe: ServeRecipe) -> None:
+    """Load the model and answer requests until interrupted."""
+    try:
+        import uvicorn
+
+        from olmo2.inference.http_app import make_app
+        from olmo2.inference.http_limits import LOCAL_HOSTS
+    except ModuleNotFoundError as error:
+        raise UsageError(f"olmo2 serve needs {error.name}: pip install 'olmo2[serve]'") from None
+    api_key = read_key(recipe)
+    listener = listen(recipe.host, recipe.port)  # before the model is loaded: that may take long
+    engine = recipe.load()
+    name = recipe.name or Path(recipe.model.partition("@")[0]).expanduser().resolve().name
+    is_local = recipe.host in LOCAL_HOSTS
+    app = make_app(engine, name, recipe.limits, api_key=api_key, hosts=LOCAL_HOSTS if is_local else None)
+    port = listener.getsockname()[1]
+    shown = f"[{recipe.host}]" if ":" in recipe.host else recipe.host
+    address = f"http://{shown}:{port}"
+    print(f"{name} answers at {address}/v1, and on the page {address}/ (Ctrl-C ends it)", flush=True)
+    if not is_local and api_key is None:
+        print(f"anybody who can reach {recipe.host} can use it: no API key is set", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, ws="none", backlog=BACKLOG
+    )
+    with suppress(KeyboardInterrupt):  # the usual end, which uvicorn passes on when all is closed
+        uvicorn.Server(config).run(sockets=[listener])
+    print("stopped")
+
+
+def read_key(recipe: ServeRecipe) -> str | None:
+    """Return the key that clients must send. Raises UsageError for a file that holds none."""
+    if recipe.api_key_file is None:
+        return os.environ.get(KEY_VARIABLE) or None
+    try:
+        key = Path(recipe.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(f"api_key_file: {recipe.api_key_file} cannot be read ({reason})") from None
+    if not key or not key.isascii():
+        raise UsageError(f"api_key_file: {recipe.api_key_file} must hold a key of plain characters")
+    return key
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises RunError if that is not possible."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(f"cannot listen on {host}, port {port} ({reason}); choose another --port or --host") from None
+    return listener
