@@ -53,6 +53,10 @@ class KeepSettings(Settings):
         """Tell whether a checkpoint of `step` is one to keep."""
         return self.save_every_steps is not None and step % self.save_every_steps == 0
 
+    def stays(self, step: int) -> bool:
+        """Whether what is saved after a step, that of a run that is stopped too, may never be replaced."""
+        return self.ephemeral_every_steps is None or self.is_permanent(step)
+
     def is_due(self, step: int) -> bool:
         """Tell whether a checkpoint of either kind is to be saved after `step`."""
         is_ephemeral = self.ephemeral_every_steps is not None and step % self.ephemeral_every_steps == 0

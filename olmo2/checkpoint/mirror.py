@@ -6,6 +6,7 @@ upload of that checkpoint replaces it.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,12 @@ def drop_remote_ephemeral(remote_run: str, *, before: str) -> list[str]:
         return []
     stage, step = stage_and_step(before)
     earlier = [remote for remote in whole if stage_and_step(remote)[0] == stage and stage_and_step(remote)[1] < step]
-    run = remote_state(before).get("run")
-    states = {remote: remote_state(remote) for remote in earlier}
-    dropped = [remote for remote, state in states.items() if state.get("ephemeral") is True and state.get("run") == run]
+    run = remote_state(before).get("run", "")
+
+    def may_go(state: Mapping[str, Any]) -> bool:
+        return state.get("ephemeral") is True and state.get("run", "") == run
+
+    dropped = [remote for remote in earlier if may_go(remote_state(remote))]
     for remote in dropped:
         remove(files_in(remote))
     return dropped

@@ -68,7 +68,11 @@ def load_order(
         if not is_saver:
             return global_order(num_sequences, seed, epoch, shuffle_together)
         write_order(path, global_order(num_sequences, seed, epoch, shuffle_together))
-    return read_order(path, num_sequences)
+        return read_order(path, num_sequences)
+    order = read_order(path, num_sequences)
+    if is_saver:  # once for all processes
+        require_whole(path, order)
+    return order
 
 
 def write_order(path: Path, order: np.ndarray) -> None:
@@ -80,16 +84,16 @@ def write_order(path: Path, order: np.ndarray) -> None:
 
 
 def read_order(path: Path, num_sequences: int) -> np.ndarray:
-    """Memory-map a saved order: (num_sequences,) uint32. Raises UsageError for a file that cannot hold one.
-
-    Size, largest number and sum are compared: that takes a second for a billion sequences, and finds torn and
-    overwritten files.
-    """
+    """Memory-map a saved order: (num_sequences,) uint32. Raises UsageError for a file of another size."""
     if path.stat().st_size != num_sequences * np.dtype(ORDER_DTYPE).itemsize:
         raise UsageError(f"{path} does not hold {num_sequences:,} numbers of four bytes; delete it to compute it again")
-    order = np.asarray(np.memmap(path, dtype=ORDER_DTYPE, mode="r"))
+    return np.asarray(np.memmap(path, dtype=ORDER_DTYPE, mode="r"))
+
+
+def require_whole(path: Path, order: np.ndarray) -> None:
+    """Raise UsageError for a damaged order, (n,): largest number and sum are compared, in a second a billion."""
+    num_sequences = len(order)
     blocks = [order[first : first + BLOCK] for first in range(0, num_sequences, BLOCK)]
     total = sum(int(block.sum(dtype=np.uint64)) for block in blocks)
     if total != num_sequences * (num_sequences - 1) // 2 or any(block.max() >= num_sequences for block in blocks):
         raise UsageError(f"{path} is damaged: it does not hold every sequence once; delete it to compute it again")
-    return order

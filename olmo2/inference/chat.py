@@ -176,6 +176,7 @@ class Session:
             raise UsageError(f"{path} exists; choose another name")
         with atomic_file(Path(path).expanduser()) as file:
             file.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
+        print(f"saved {len(self.messages)} messages in {path}")
 
 
 def opening(system: str | None) -> list[dict[str, str]]:

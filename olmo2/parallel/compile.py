@@ -57,7 +57,10 @@ def compile_blocks(model: Transformer, enabled: CompileChoice, device: torch.dev
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     for block in model.model.layers:
         block.__class__ = CompiledBlock
-    return "the first step compiles the model's blocks: up to half a minute, less when it was done before"
+    return (
+        "the first step compiles the model's blocks: about half a minute, less when it was done before; "
+        "--run.compile=false is faster for a few steps"
+    )
 
 
 def chunk_loss_of(model: Transformer) -> ChunkLoss | None:

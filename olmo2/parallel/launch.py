@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ def join_ranks(settings: ParallelSettings, device_name: str = "auto") -> Iterato
         grid = grid_for(settings, world_size)
     with said_by(local_rank() == 0):
         device = choose_device(device_name)
+        require_unnumbered(device, world_size)
     device = own_device(device)  # what is wrong here is wrong with this rank alone
     if world_size == 1:
         yield Ranks(device, grid, 0)
@@ -51,16 +51,23 @@ def join_ranks(settings: ParallelSettings, device_name: str = "auto") -> Iterato
         sys.exit(2 if isinstance(error, UsageError) else 1)  # another rank has said the same
     except RuntimeError as error:  # what collectives raise when a partner is gone
         reason = watch.wait_for_reason(2 * SILENT_SECONDS) if is_collective(error) else None
-        if reason is None and re.search("timed out|timeout", str(error), re.IGNORECASE):
-            reason = f"rank {rank} on {socket.gethostname()} waited {COLLECTIVE_TIMEOUT} for a rank that hangs"
-            watch.report(reason, about=reason)
         if reason is None:
             watch.report(f"rank {rank} on {socket.gethostname()}: {error}", about=str(error))
-            raise
+            if not is_collective(error):
+                raise
+            reason = f"rank {rank} on {socket.gethostname()} has lost the others ({first_line(error)})"
         raise RunError(f"{reason}; go on with --resume") from None
+    except Exception as error:  # of any kind: the others must hear of it
+        watch.report(f"rank {rank} on {socket.gethostname()}: {type(error).__name__}: {error}", about=str(error))
+        raise
     finally:
         dist.destroy_process_group()
         watch.stop()  # last: if leaving hangs, the watch ends the process
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def is_collective(error: RuntimeError) -> bool:
@@ -86,12 +93,16 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def require_unnumbered(device: torch.device, world_size: int) -> None:
+    """Raise UsageError for one device of several, named for several processes."""
+    if world_size > 1 and device.type in ("cuda", "xpu") and device.index is not None:
+        raise UsageError(f"run.device: '{device}' cannot serve several processes; set it to {device.type!r} or auto")
+
+
 def own_device(device: torch.device) -> torch.device:
     """Return the device of this process: with several on a machine, the one of its local rank."""
     if device.type not in ("cuda", "xpu") or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
-    if device.index is not None:
-        raise UsageError(f"run.device: '{device}' cannot serve several processes; set it to {device.type!r} or auto")
     own = choose_device(f"{device.type}:{local_rank()}")
     torch.accelerator.set_device_index(own.index)
     return own

@@ -63,6 +63,6 @@ def grid_for(settings: ParallelSettings, num_devices: int) -> Grid:
     if rest % shard:
         raise UsageError(
             f"parallel.shard {shard} does not divide the {rest} devices that tensor {settings.tensor} and context "
-            f"{settings.context} leave of {num_devices}; set it to a divisor, or to null for all of them"
+            f"{settings.context} leave of {num_devices}; set it to a divisor, or for all of them --parallel.shard=null"
         )
     return Grid(rest // shard, shard, settings.context, settings.tensor)

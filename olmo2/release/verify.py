@@ -6,6 +6,7 @@ and all together padded on the right and on the left.
 Shapes   B rows · T positions · V vocab_size
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def import_transformers() -> Any:
         import transformers
     except ImportError:
         raise UsageError("verify needs the package transformers: pip install 'olmo2[hf]'") from None
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # of what torchao registers when it is imported
     package: Any = transformers
     package.utils.logging.disable_progress_bar()
     return package

@@ -207,6 +207,9 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> Tokenize
         if not (path / TOKENIZER_FILE).is_file():
             raise UsageError(f"{path} holds no {TOKENIZER_FILE}; of a run, name one of its checkpoint folders")
         return read_tokenizer(path / TOKENIZER_FILE, path)
+    run, at, checkpoint = str(name).rpartition("@")
+    if at and Path(run).is_dir():
+        raise UsageError(f"the tokenizer of a checkpoint is named by its folder: {Path(run) / checkpoint}")
     looks_local = str(name).startswith(("/", ".", "~")) or str(name).count("/") > 1 or path.suffix == ".json"
     if looks_local:
         raise UsageError(f"there is no tokenizer {name}: give a {TOKENIZER_FILE}, a folder with one, or a hub name")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -33,6 +32,7 @@ from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import fetch_newest
 from olmo2.train.resume import check_continuation, require_same_step, run_to_resume
+from olmo2.train.run_identity import known_run_id, new_run_id
 
 Evaluate = Callable[[Transformer], dict[str, float]]
 
@@ -142,7 +142,7 @@ def assemble(
         evaluate,
         total_steps,
         checkpoint,
-        state.run if checkpoint and state else uuid4().hex,  # rank 0 writes its own into every checkpoint
+        known_run_id(Path(run.folder), run.stage) or new_run_id(),  # what rank 0 draws is what is written
         state,
     )
 

@@ -15,6 +15,7 @@ import yaml
 from olmo2.base.config import RecipeLoader, elements, read_yaml, recipe_text
 from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.load import CONFIG_FILE, describe_differences, read_model_config
+from olmo2.parallel.launch import said_by
 from olmo2.train.classic_config import shape, translate
 from olmo2.train.classic_keys import ClassicConfig
 from olmo2.train.finetune import FinetuneRecipe, finetune
@@ -30,12 +31,16 @@ def train_classic(config: str, overrides: Sequence[str]) -> None:
 
     Raises UsageError for a key that the old trainer did not have, and for one that asks for what olmo2 has not.
     """
-    values = read_yaml(config)
-    for override in overrides:
-        put(values, override)
-    old = ClassicConfig(values, config)
-    recipe = translate(old)
-    require_shape(old, recipe)
+    with said_by(is_first_process()):
+        values = read_yaml(config)
+        begun: set[str] = set()
+        for override in overrides:
+            put(values, override, begun)
+        old = ClassicConfig(values, config)
+        recipe = translate(old)
+        require_shape(old, recipe)
+        if old["save_overwrite"]:
+            require_other_folder(Path(recipe.run.folder))
     if is_first_process():
         for note in old.notes:
             print(note)
@@ -43,6 +48,8 @@ def train_classic(config: str, overrides: Sequence[str]) -> None:
             print(f"not used here: {', '.join(old.unused)}")
     if old["dry_run"]:
         print(recipe_text(recipe))
+        if is_first_process():
+            print("# neither the data nor the weights were looked at")
         return
     if old["save_overwrite"] and not recipe.resume:
         set_aside(Path(recipe.run.folder))
@@ -52,8 +59,11 @@ def train_classic(config: str, overrides: Sequence[str]) -> None:
         pretrain(recipe)
 
 
-def put(values: dict[str, Any], override: str) -> None:
-    """Set one key of nested `values`, as the old trainer's command line does: dashes in names are underscores."""
+def put(values: dict[str, Any], override: str, begun: set[str]) -> None:
+    """Set one key of nested `values`, as the old trainer's command line does: dashes in names are underscores.
+
+    A list that is given several times adds up; `begun` remembers those that have been given.
+    """
     if not override.startswith("--"):
         raise UsageError(f"unexpected argument {override!r}: settings are written --key=value")
     name, equals, text = override[2:].partition("=")
@@ -62,8 +72,10 @@ def put(values: dict[str, Any], override: str) -> None:
         if not isinstance(values.get(group), dict):
             values[group] = {}
         values = values[group]
-    if ".".join((*groups, last)) in LISTS:
-        values[last] = elements(name, text)
+    key = ".".join((*groups, last))
+    if key in LISTS:
+        values[last] = [*(values[last] if key in begun else ()), *elements(name, text)]
+        begun.add(key)
         return
     try:
         value = yaml.load(text, Loader=RecipeLoader) if equals else True  # noqa: S506 (a SafeLoader)
@@ -88,13 +100,17 @@ def require_shape(old: ClassicConfig, recipe: PretrainRecipe | FinetuneRecipe) -
         )
 
 
-def set_aside(folder: Path) -> None:
-    """Rename what is in the way of a new run, so that save_overwrite loses nothing; the first process does it."""
+def require_other_folder(folder: Path) -> None:
+    """Raise UsageError if what is to be set aside is the folder in which the user is."""
     if folder.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise UsageError(
             f"save_overwrite: save_folder {str(folder)!r} is the folder in which you are, so it cannot be set aside; "
             "name another one"
         )
+
+
+def set_aside(folder: Path) -> None:
+    """Rename what is in the way of a new run, so that save_overwrite loses nothing; the first process does it."""
     if not is_first_process():
         deadline = time.monotonic() + WAIT_SECONDS
         while not is_vacant(folder):

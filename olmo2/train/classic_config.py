@@ -146,12 +146,12 @@ def duration(old: ClassicConfig) -> tuple[str, int]:
     text = str(old["max_duration"]).strip()
     match = re.fullmatch(r"([0-9.eE+_]+)\s*(T|ep)?", text)
     try:
-        number = int(float(match[1])) if match else 0
+        number = float(match[1]) if match else 0.0
     except ValueError:
-        number = 0
-    if match is None or number < 1:
+        number = 0.0
+    if match is None or not (1 <= number < 2**63 and number.is_integer()):
         raise UsageError(f"{old.source}: max_duration is {text!r}; write steps (1000), tokens (2e9T) or epochs (3ep)")
-    return {"T": "tokens", "ep": "epochs", None: "steps"}[match[2]], number
+    return {"T": "tokens", "ep": "epochs", None: "steps"}[match[2]], int(number)
 
 
 def schedule_settings(old: ClassicConfig) -> dict[str, Any]:
@@ -239,6 +239,10 @@ def stage_name(old: ClassicConfig) -> str:
 def shape(old: ClassicConfig) -> dict[str, int]:
     """Return the model's shape by our names. The old MLP width counts gate and up projection together."""
     width = old["model.mlp_hidden_size"] or old["model.mlp_ratio"] * old["model.d_model"]
+    if width % 2:
+        raise UsageError(
+            f"{old.source}: model.mlp_hidden_size {width} must be even: it counts gate and up projection together"
+        )
     return {
         "hidden_size": old["model.d_model"],
         "intermediate_size": width // 2,

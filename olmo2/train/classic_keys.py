@@ -140,6 +140,9 @@ UNUSED = (  # speed, logging, evaluation, or how the old checkpoints were writte
 )
 
 
+MOST_NESTED = 8  # ${keys} within the values of ${keys}
+
+
 class ClassicConfig:
     """The values of an old config, by dotted key, checked and with the old trainer's defaults filled in."""
 
@@ -178,10 +181,15 @@ class ClassicConfig:
         """Put values of other keys in the place of ``${key}``."""
         if not isinstance(value, str) or "${" not in value:
             return value
-        whole = re.fullmatch(r"\$\{([\w.]+)\}", value)
-        if whole and whole[1] in given:
-            return given[whole[1]]
-        result = re.sub(r"\$\{([\w.]+)\}", lambda match: str(given.get(match[1], match[0])), value)
+        result: Any = value
+        for _ in range(MOST_NESTED):
+            whole = re.fullmatch(r"\$\{([\w.]+)\}", result)
+            if whole and whole[1] in given:
+                result = given[whole[1]]
+            else:
+                result = re.sub(r"\$\{([\w.]+)\}", lambda match: str(given.get(match[1], match[0])), result)
+            if not isinstance(result, str):
+                return result
         if "${" in result:
             raise UsageError(f"{self.source}: {key} is {value!r}, which olmo2 cannot resolve; set it to a plain value")
         return result

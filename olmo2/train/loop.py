@@ -1,7 +1,6 @@
 """The one training loop: step, log, evaluate, save; used by every stage that trains on a fixed set of sequences."""
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import FrameType
 
 import torch
 
-from olmo2.base.config import recipe_text, write_recipe
+from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.remote import require_writable
@@ -22,12 +21,12 @@ from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Job, Start, assemble
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import copy_checkpoints, require_unused
+from olmo2.train.run_identity import begin_start
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
 from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-SHARED_SECONDS = 90.0  # longer than NFS remembers that a file was not there
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
 
 
@@ -74,25 +73,8 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
             write_recipe(job.recipe, job.folder / RECIPE_FILE)
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
-        job.ranks.wait_for_all()
-        require_shared(job)
+        begin_start(job.folder, job.run_id, job.total_steps, job.ranks)
         return run_steps(job, loss_of)
-
-
-def require_shared(job: Job) -> None:
-    """Raise UsageError on a rank that does not see what rank 0 has just written: its part of each save would be lost.
-
-    Network file systems show a new file late; they are waited for.
-    """
-    deadline = time.monotonic() + SHARED_SECONDS
-    written = recipe_text(job.recipe)
-    while not (job.folder / RECIPE_FILE).is_file() or (job.folder / RECIPE_FILE).read_text(encoding="utf-8") != written:
-        if time.monotonic() > deadline:
-            raise UsageError(
-                f"run.folder: {job.folder} on this machine is not the folder that rank 0 writes to; name a folder that "
-                "all machines share"
-            )
-        time.sleep(0.2)
 
 
 def run_steps(job: Job, loss_of: LossOf) -> Path:
@@ -130,13 +112,14 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                 raise RunError(diverged(job, step, num_broken, first_broken))
             saver.after_step(is_finite=metrics.is_finite, is_written=num_written == ranks.world_size)
             if is_last or ((is_stopped or recipe.keep.is_due(step)) and num_broken == 0):
-                saver.save(step, is_ephemeral=not (is_last or recipe.keep.is_permanent(step)))
+                saver.save(step, is_ephemeral=not (is_last or recipe.keep.stays(step)))
             if is_last or is_stopped:
                 saver.finish()
 
             is_to_evaluate = is_last or (run.evaluate_every_steps and step % run.evaluate_every_steps == 0)
             held_out = job.evaluate(model) if is_to_evaluate else {}
-            if is_noteworthy or is_to_evaluate or step % run.log_every_steps == 0 or step == job.first_step:
+            is_marked = is_noteworthy or is_to_evaluate or is_stopped or step == job.first_step
+            if is_marked or step % run.log_every_steps == 0:
                 log.write(step, metrics, tokens=tokens, lr=lr, held_out=held_out)
             if is_stopped and not is_last:
                 saved = (

@@ -64,7 +64,7 @@ class RunSettings(Settings):
     evaluate_every_steps: int | None = Field(default=None, ge=1)
     """how often to measure held-out loss; null = only at the end"""
     log_every_steps: int = Field(default=10, ge=1)
-    """how often to write metrics"""
+    """how often to write metrics; the terminal shows a part of them, every few seconds"""
     skip_steps: StepRangeTexts = []
     """steps whose data are not learned from, such as ["1200-1210", "5000"]; both ends belong to a range"""
     profile: ProfileSettings | None = None
@@ -74,7 +74,7 @@ class RunSettings(Settings):
     def has_one_length(self) -> "RunSettings":
         """Refuse a run without a length, or with two."""
         if sum(length is not None for length in (self.total_tokens, self.total_steps, self.epochs)) != 1:
-            raise ValueError("set exactly one of total_tokens, total_steps and epochs")
+            raise ValueError("set exactly one of total_tokens, total_steps and epochs, and the others to null")
         return self
 
 

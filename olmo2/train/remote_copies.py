@@ -9,7 +9,6 @@ from olmo2.base.files import atomic_file, exclusive_folder
 from olmo2.base.remote import read_remote
 from olmo2.checkpoint.keep import (
     RECIPE_FILE,
-    TRAINER_FOLDER,
     complete_checkpoints,
     drop_ephemeral,
     is_ephemeral,
@@ -25,8 +24,8 @@ from olmo2.checkpoint.mirror import (
     remote_state,
     upload_checkpoint,
 )
-from olmo2.checkpoint.run_state import read_run_state
 from olmo2.train.recipe import TrainRecipe
+from olmo2.train.run_identity import known_run_id
 
 
 class Replacements:
@@ -116,10 +115,12 @@ def fetch_newest(recipe: TrainRecipe) -> None:
     name = remote.rpartition("/")[2]
     if here is not None and stage_and_step(here)[1] >= stage_and_step(Path(name))[1]:
         return
-    if here is not None and read_run_state(here / TRAINER_FOLDER).run != remote_state(remote).get("run", ""):
+    own_id = known_run_id(folder, recipe.run.stage)
+    its_id = remote_state(remote).get("run") or own_id  # there were runs without an id
+    if own_id is not None and own_id != its_id:
         raise UsageError(
-            f"keep.remote_folder: {remote} is a checkpoint of another run than {here}; choose another folder for the "
-            "copies of this run"
+            f"keep.remote_folder: {remote} is a checkpoint of another run than {folder} holds; choose another folder "
+            "for the copies of this run"
         )
     with exclusive_folder(folder):
         print(f"fetching {remote}")

@@ -16,6 +16,7 @@ from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.parallel.ranks import Ranks
 from olmo2.train.recipe import TrainRecipe
+from olmo2.train.run_identity import RUN_FILE
 
 # What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
 # same is told by their fingerprint: files may move.
@@ -98,7 +99,7 @@ def is_vacant(folder: Path) -> bool:
     paths = list(folder.iterdir()) if folder.is_dir() else []
     names = {path.name for path in paths if not path.name.startswith(PARTIAL_PREFIX)} - {LOCK_FILE}
     has_not_begun = METRICS_FILE in names and (folder / METRICS_FILE).stat().st_size == 0
-    return not names or (has_not_begun and names <= {METRICS_FILE, RECIPE_FILE, ORDER_FOLDER})
+    return not names or (has_not_begun and names <= {METRICS_FILE, RECIPE_FILE, RUN_FILE, ORDER_FOLDER})
 
 
 def compare_recipes(stored: Path, recipe: TrainRecipe) -> None:

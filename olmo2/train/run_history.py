@@ -10,8 +10,10 @@ import numpy as np
 
 from olmo2.base.config import read_yaml
 from olmo2.base.errors import UsageError
+from olmo2.base.files import read_json
 from olmo2.base.metrics import METRICS_FILE, metric_rows
 from olmo2.checkpoint.keep import RECIPE_FILE
+from olmo2.train.run_identity import RUN_FILE
 
 PIECE_ROWS = 10_000
 Column = np.ndarray  # float64, one value for each row; NaN where a row has none
@@ -25,6 +27,7 @@ class RunHistory:
     recipe: dict[str, Any]  # empty if the folder holds none
     steps: Column
     columns: dict[str, Column]
+    started_steps: int | None = None  # how many it was last started for
 
     def column(self, name: str) -> Column:
         """Return a column; all NaN if the run has not written it."""
@@ -49,7 +52,9 @@ class RunHistory:
 
     @property
     def total_steps(self) -> int | None:
-        """The length that the recipe asks for, in steps; None if that depends on the data."""
+        """The length of the run in steps, as it was started or as its recipe says; None if that depends on the data."""
+        if self.started_steps is not None:
+            return self.started_steps
         steps, tokens, batch = (
             self.setting("run", name) for name in ("total_steps", "total_tokens", "global_batch_tokens")
         )
@@ -75,7 +80,8 @@ def read_history(folder: Path) -> RunHistory:
     if steps[0] < 1 or np.any(np.diff(steps) <= 0):
         raise UsageError(f"the steps in {folder / METRICS_FILE} do not rise from 1; the file is damaged: restore it")
     recipe = read_yaml(folder / RECIPE_FILE) if (folder / RECIPE_FILE).is_file() else {}
-    return RunHistory(folder, recipe, steps, columns)
+    run = read_json(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else {}
+    return RunHistory(folder, recipe, steps, columns, run.get("total_steps"))
 
 
 def columns_of(rows: list[dict[str, Any]]) -> dict[str, Column]:

@@ -9,7 +9,7 @@ import pytest
 
 from olmo2.base.errors import UsageError
 from olmo2.data import global_order as global_order_module
-from olmo2.data.global_order import global_order, load_order, order_path, read_order, write_order
+from olmo2.data.global_order import global_order, load_order, order_path, read_order, require_whole, write_order
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,12 @@ def test_a_damaged_order_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         order[0], order[1] = order[0] + 50, order[1] - 50  # of the same sum
     order.tofile(tmp_path / "order.npy")
     with pytest.raises(UsageError, match=r"order\.npy is damaged: it does not hold every sequence once; delete it"):
-        read_order(tmp_path / "order.npy", 100)
+        require_whole(tmp_path / "order.npy", read_order(tmp_path / "order.npy", 100))
+
+
+def test_the_saver_looks_at_an_order_that_was_there(tmp_path: Path) -> None:
+    load_order(tmp_path, 100, 1, 0, is_saver=True)
+    path = order_path(tmp_path, 100, 1, 0)
+    np.zeros(100, "<u4").tofile(path)
+    with pytest.raises(UsageError, match="is damaged"):
+        load_order(tmp_path, 100, 1, 0, is_saver=True)

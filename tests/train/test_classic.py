@@ -9,7 +9,7 @@ import yaml
 
 from olmo2.base.errors import UsageError
 from olmo2.train import classic
-from olmo2.train.classic import put, set_aside, train_classic
+from olmo2.train.classic import put, require_other_folder, set_aside, train_classic
 from olmo2.train.pretrain import pretrain
 from tests.train.conftest import classic_values, pretrain_recipe
 
@@ -35,13 +35,13 @@ def write_config(folder: Path, changes: dict[str, Any] | None = None) -> str:
 )
 def test_overrides(override: str, values: dict[str, Any]) -> None:
     result: dict[str, Any] = {}
-    put(result, override)
+    put(result, override, set())
     assert result == values
 
 
 def test_a_stray_word_is_refused() -> None:
     with pytest.raises(UsageError, match="unexpected argument 'x': settings are written --key=value"):
-        put({}, "x")
+        put({}, "x", set())
 
 
 def test_pretraining_and_what_is_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,5 +103,13 @@ def test_the_folder_of_the_user_is_not_set_aside(tmp_path: Path, monkeypatch: py
     (tmp_path / "here" / "notes.txt").write_text("mine")
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(UsageError, match=r"save_folder '\.{1,2}' is the folder in which you are"):
-        set_aside(Path(folder))
+        require_other_folder(Path(folder))
     assert (tmp_path / "here" / "notes.txt").read_text() == "mine"
+
+
+def test_lists_that_are_given_twice_add_up() -> None:
+    values: dict[str, Any] = {"data": {"paths": ["of the config"]}}
+    begun: set[str] = set()
+    for override in ("--data.paths=[a.npy]", "--data.paths=[b.npy, c.npy]", "--data.label_mask_paths=[m.npy]"):
+        put(values, override, begun)
+    assert values == {"data": {"paths": ["a.npy", "b.npy", "c.npy"], "label_mask_paths": ["m.npy"]}}

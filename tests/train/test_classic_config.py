@@ -224,6 +224,12 @@ def test_shape_counts_half_of_the_old_width(tmp_path: Path) -> None:
         ({"scheduler.name": "max_scheduler"}, "scheduler.name 'max_scheduler' has no counterpart here; choose one of"),
         ({"scheduler.units": "weeks"}, "scheduler.units is 'weeks'; write steps or tokens"),
         ({"precision": "amp_fp16"}, "precision 'amp_fp16' has no counterpart here; choose one of amp_bf16, fp32"),
+        ({"max_duration": "1e400T"}, "max_duration is '1e400T'; write steps"),
+        ({"max_duration": "1.5ep"}, "max_duration is '1.5ep'; write steps"),
+        (
+            {"load_path": None, "model.init_cutoff_factor": 3, "model.mlp_hidden_size": 129},
+            "model.mlp_hidden_size 129 must be even",
+        ),
         ({"max_duration": "soon"}, "max_duration is 'soon'; write steps"),
         ({"max_duration": "1ep", "stop_at": 5}, "input_ids.npy"),
         ({"save_folder": None, "run_name": None}, "save_folder is missing; add --save_folder=FOLDER"),

@@ -41,6 +41,10 @@ def test_references_are_resolved(tmp_path: Path) -> None:
     assert old["save_folder"] == "work/mine/x" and old["stop_at"] == 3
     with pytest.raises(UsageError, match=r"old.yaml: save_folder is '\$\{path.choose:/a,/b\}', which olmo2 cannot"):
         read(tmp_path, {"save_folder": "${path.choose:/a,/b}"})
+    nested = {"run_name": "mine", "remote_save_folder": "runs/${run_name}", "save_folder": "${remote_save_folder}"}
+    assert read(tmp_path, nested)["save_folder"] == "runs/mine"
+    with pytest.raises(UsageError, match="which olmo2 cannot resolve"):
+        read(tmp_path, {"run_name": "${save_folder}", "save_folder": "${run_name}"})
 
 
 def test_what_has_no_use_here_is_named(tmp_path: Path) -> None:

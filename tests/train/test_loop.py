@@ -4,14 +4,12 @@ import json
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from olmo2.base.config import write_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import read_metrics
@@ -305,19 +303,16 @@ def test_a_signal_in_the_last_step_is_not_swallowed(corpus: Path, monkeypatch: p
     assert (corpus / "run" / "stage1-step6-tokens1M" / "checkpoint.json").is_file()
 
 
-def test_a_folder_that_the_machines_do_not_share_is_noticed_before_the_first_step(
+def test_the_checkpoint_of_a_stop_stays_unless_there_are_ephemeral_ones(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rank 0 has written its recipe: another machine sees none, or that of another run, in a folder of its own."""
-    monkeypatch.setattr(loop, "SHARED_SECONDS", 0.3)
-    recipe = pretrain_recipe(corpus)
-    job = SimpleNamespace(folder=corpus / "run", recipe=recipe)
-    sentence = "run.folder: .*run on this machine is not the folder that rank 0 writes to; name a folder that all"
-    with pytest.raises(UsageError, match=sentence):
-        loop.require_shared(job)  # type: ignore[arg-type]
-    job.folder.mkdir()
-    (job.folder / "recipe.yaml").write_text("verb: pretrain")
-    with pytest.raises(UsageError, match=sentence):
-        loop.require_shared(job)  # type: ignore[arg-type]
-    write_recipe(recipe, job.folder / "recipe.yaml")
-    loop.require_shared(job)  # type: ignore[arg-type]
+    for folder, ephemeral, left in (("kept", None, [3, 6]), ("replaced", 2, [6])):
+        keep = {"save_every_steps": None, "ephemeral_every_steps": ephemeral}
+        with monkeypatch.context() as patched:
+            stop_at(3, patched)
+            with pytest.raises(RunError, match="stopped after step 3"):
+                pretrain(pretrain_recipe(corpus, folder, changes={"keep": keep}))
+        assert 3 in [row["step"] for row in read_metrics(corpus / folder)], "the loss of the last step is known"
+        pretrain(pretrain_recipe(corpus, folder, changes={"keep": keep, "resume": True}))
+        names = sorted(path.name for path in (corpus / folder).glob("stage1-*"))
+        assert [int(name.split("step")[1].split("-")[0]) for name in names] == left

@@ -112,3 +112,17 @@ def test_a_copy_of_another_run_is_not_fetched(corpus: Path, bucket: str, monkeyp
     with pytest.raises(UsageError, match=r"remote_folder: .*/run/stage1-step6-.* is a checkpoint of another run than"):
         pretrain(copied(corpus, bucket, folder="other", resume=True))  # type: ignore[arg-type]
     assert sorted((corpus / "other").iterdir()) == before
+
+
+def test_a_run_that_died_before_its_first_save_does_not_go_on_from_another(
+    corpus: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = copied(corpus, bucket, folder="early")
+    with monkeypatch.context() as patched:
+        patched.setattr("olmo2.train.loop.train_step", lambda *arguments, **settings: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pretrain(recipe)  # type: ignore[arg-type]
+    (corpus / "early" / "metrics.jsonl").write_text('{"step": 1}\n')
+    pretrain(copied(corpus, bucket))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="is a checkpoint of another run than"):
+        pretrain(copied(corpus, bucket, folder="early", resume=True))  # type: ignore[arg-type]
