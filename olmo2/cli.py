@@ -59,6 +59,7 @@ VERBS: dict[str, Verb] = {
         Verb("release", "import", "Hugging Face, OLMo or OLMo-core checkpoint -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),
         Verb("release", "revisions", "list the revisions of a run or hub model, or the published names"),
+        Verb("inference", "quantize", "model folder -> one of 8 or 4 bits a weight, and what that costs"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),
         Verb("inference", "serve", "answer over HTTP: OpenAI's interface, and a page to chat on"),

@@ -22,6 +22,7 @@ from olmo2.checkpoint.load import (
     weight_shapes,
 )
 from olmo2.checkpoint.model_cache import fetch_model_folder
+from olmo2.checkpoint.quantized_folder import load_quantized, stored_schemes
 from olmo2.checkpoint.revision import checkpoint_of_run, split_revision, suggestion_from_hub
 from olmo2.checkpoint.tensors import (
     INDEX_FILE,
@@ -85,11 +86,15 @@ def load_model(
     device: torch.device | str = "cpu",
     revision: str | None = None,
 ) -> tuple[Transformer, Tokenizer]:
-    """Load any Hugging Face OLMo 2 folder, one of our checkpoints, or a model of the hub.
+    """Load any Hugging Face OLMo 2 folder, one of `olmo2 quantize` too, one of our checkpoints, or a hub model.
 
     Weights that are stored in several dtypes are loaded in the narrowest one that holds them all.
     """
     folder = find_model_folder(name, revision)
+    config, tokenizer = read_model_folder(folder)
+    if schemes := stored_schemes(folder, config):
+        stored = open_weights(folder)
+        return load_quantized(folder, stored, config, schemes, dtype=dtype, device=device), tokenizer
     config, tokenizer, stored = open_model(folder)
     model = empty_model(config, dtype or stored_dtype(stored, folder), device)
     load_weights(folder, model)
@@ -99,6 +104,8 @@ def load_model(
 def open_model(folder: Path) -> tuple[ModelConfig, Tokenizer, StoredTensors]:
     """Return a model folder's shape, tokenizer and weights, which are checked by their headers and not yet read."""
     config, tokenizer = read_model_folder(folder)
+    if stored_schemes(folder, config):
+        raise UsageError(f"{folder}: its weights are quantized, for generating only; use the folder it was made from")
     stored = open_weights(folder)
     check_weights(folder, stored, config)
     return config, tokenizer, stored

@@ -16,11 +16,13 @@ from olmo2.inference.cpu_kernels import load_kernels
 from olmo2.inference.paged_cache import PagedCache, Slice
 from olmo2.inference.pages import PAGE_TOKENS
 from olmo2.model.block import Block
+from olmo2.model.quantized import QuantizedLinear
 from olmo2.model.rope import rope_tables
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.device import is_bf16_fast
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1}
+PACKED_KINDS = {8: 2, 4: 3}  # by bits
 WIDEST_VECTOR = 16  # numbers; widths must be multiples of it
 
 
@@ -29,10 +31,8 @@ class Matrix(ctypes.Structure):
 
     _fields_ = [
         ("weights", c_void_p),
-        ("rows", c_int32),
-        ("columns", c_int32),
-        ("kind", c_int32),
-        ("padding", c_int32),
+        ("scales", c_void_p),
+        *((name, c_int32) for name in ("rows", "columns", "kind", "groups")),
     ]
 
 
@@ -82,8 +82,8 @@ class CpuForward:
         self.layers = (Layer * len(layers))(*layers)
         self.model = Model(
             ctypes.addressof(self.layers),
-            self.matrix(model.model.embed_tokens.weight),
-            self.matrix(model.lm_head.weight),
+            self.plain(model.model.embed_tokens.weight),
+            self.matrix(model.lm_head),
             self.precise(model.model.norm.weight),
             config.num_hidden_layers,
             config.hidden_size,
@@ -102,21 +102,31 @@ class CpuForward:
         products = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
         norms = (attention.q_norm, attention.k_norm, block.post_attention_layernorm, block.post_feedforward_layernorm)
         return Layer(
-            *(self.matrix(each.weight) for each in (*products, mlp.gate_proj, mlp.up_proj, mlp.down_proj)),
+            *(self.matrix(each) for each in (*products, mlp.gate_proj, mlp.up_proj, mlp.down_proj)),
             *(self.precise(each.weight) for each in norms),
             cache.keys[number].data_ptr(),
             cache.values[number].data_ptr(),
         )
 
-    def matrix(self, weight: Tensor) -> Matrix:
-        """Describe a matrix of weights."""
+    def matrix(self, layer: Any) -> Matrix:
+        """Describe the matrix of a linear layer."""
+        if not isinstance(layer, QuantizedLinear):
+            return self.plain(layer.weight)
+        packed = layer.weight_packed.contiguous()
+        self.kept.append(packed)
+        kind, groups = PACKED_KINDS[layer.scheme.bits], layer.weight_scale.shape[1]
+        scales = self.precise(layer.weight_scale)
+        return Matrix(packed.data_ptr(), scales, layer.out_features, layer.in_features, kind, groups)
+
+    def plain(self, weight: Tensor) -> Matrix:
+        """Describe a matrix of floating-point numbers."""
         weight = weight.detach().contiguous()
         self.kept.append(weight)
         rows, columns = weight.shape
-        return Matrix(weight.data_ptr(), rows, columns, KINDS[weight.dtype], 0)
+        return Matrix(weight.data_ptr(), None, rows, columns, KINDS[weight.dtype], 0)
 
     def precise(self, weight: Tensor) -> int:
-        """Return where a norm's weights lie in float32."""
+        """Return where norms or scales lie in float32."""
         self.kept.append(weight.detach().float().contiguous())
         return self.kept[-1].data_ptr()
 
@@ -143,11 +153,13 @@ class CpuForward:
         return logits
 
 
-def most_tokens(dtype: torch.dtype) -> int:
-    """Return up to how many tokens of a forward the compiled one is the faster (bench/generate_cpu.py)."""
-    if dtype == torch.float32:
-        return 128
-    return 16 if is_bf16_fast(torch.device("cpu")) else 2**31
+def most_tokens(model: Transformer) -> int:
+    """Return up to how many tokens of a forward the compiled one is the faster (bench/generate_cpu.py).
+
+    Where the processor multiplies bfloat16 itself, torch does so with many tokens; elsewhere nothing is faster.
+    """
+    is_fast_elsewhere = model.dtype == torch.bfloat16 and is_bf16_fast(torch.device("cpu"))
+    return 16 if is_fast_elsewhere else 2**31
 
 
 def cpu_forward(model: Transformer, cache: PagedCache) -> CpuForward | None:
@@ -159,5 +171,12 @@ def cpu_forward(model: Transformer, cache: PagedCache) -> CpuForward | None:
         return None
     if config.head_dim % WIDEST_VECTOR or config.intermediate_size % WIDEST_VECTOR:
         return None
+    if any(rows_of_groups(module) for module in model.modules()):
+        return None
     library = load_kernels()
     return None if isinstance(library, str) else CpuForward(model, cache, library)
+
+
+def rows_of_groups(module: object) -> bool:
+    """Tell whether a layer has 8-bit weights with several scales in a row, which the compiled forward has not."""
+    return isinstance(module, QuantizedLinear) and module.scheme.bits == 8 and module.weight_scale.shape[1] > 1

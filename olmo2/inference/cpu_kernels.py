@@ -17,6 +17,7 @@ from olmo2.base.files import partial_path
 from olmo2.checkpoint.model_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("cpu_forward.cpp")
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("cpu_vectors.h", "cpu_products.h"))
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-std=c++17", "-shared", "-fPIC")
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -27,7 +28,8 @@ def load_kernels() -> ctypes.CDLL | str:
     compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
     if compiler is None:
         return "a C++ compiler (g++ or clang++) is missing"
-    key = "\n".join((SOURCE.read_text(), compiler, *FLAGS, processor()))
+    sources = (path.read_text() for path in (SOURCE, *HEADERS))
+    key = "\n".join((*sources, compiler, *FLAGS, processor()))
     library = cache_folder() / "kernels" / f"cpu-forward-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
     try:
         if not library.is_file():

@@ -44,13 +44,13 @@ class Engine:
         settings = settings or EngineSettings()
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context = model.config.max_position_embeddings
-        dtype = model.model.compute_dtype or model.lm_head.weight.dtype
+        dtype = model.dtype
         num_pages = num_pages_for(
             model.config, dtype, model.device, cache_tokens=settings.cache_tokens, max_sequences=settings.max_sequences
         )
         self.cache = PagedCache(model.config, num_pages, dtype=dtype, device=model.device)
         self.compiled = cpu_forward(model, self.cache)
-        self.few_tokens = 0 if self.compiled is None else most_tokens(dtype)
+        self.few_tokens = 0 if self.compiled is None else most_tokens(model)
         self.pool = PagePool(num_pages)
         self.scheduler = Scheduler(
             self.pool,

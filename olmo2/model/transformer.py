@@ -92,7 +92,12 @@ class Transformer(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.lm_head.weight.device
+        return self.model.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What activations are computed in."""
+        return self.model.compute_dtype or self.model.norm.weight.dtype
 
 
 def positions_in_documents(document_ids: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class RunLog:
         run, model, ranks = job.recipe.run, job.model, job.ranks
         self.stage, self.config, self.is_main = run.stage, model.config, ranks.is_main
         self.first_step, self.is_resumed = job.first_step, job.resumed is not None
-        dtype = model.model.compute_dtype or model.lm_head.weight.dtype
+        dtype = model.dtype
         self.speed = Throughput(matmul_peak_flops(ranks.device, dtype) * ranks.world_size)
         self.spikes = SpikeDetector()
         self.found: dict[str, bool] = {}  # which values of the last step are spikes

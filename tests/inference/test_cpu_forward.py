@@ -1,15 +1,19 @@
 """The compiled forward equals the model's own, for sequences of any make-up."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
+from olmo2.checkpoint.quantized_folder import quantize_layers
 from olmo2.inference.cpu_forward import CpuForward, cpu_forward, most_tokens
 from olmo2.inference.engine import Engine
 from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.init import initialise
+from olmo2.model.quantized import Scheme
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -112,7 +116,7 @@ def test_only_the_wanted_rows() -> None:
     forward = compiled(model, empty(PLAIN, torch.float32))
     ids, slices = all_steps(PLAIN)[0]
     whole = forward.logits(ids, slices, range(len(ids)))
-    assert torch.equal(forward.logits(ids, slices, [36, 4]), whole[[36, 4]])
+    torch.testing.assert_close(forward.logits(ids, slices, [36, 4]), whole[[36, 4]], rtol=1e-5, atol=1e-6)
     assert forward.logits(ids, slices, []).shape == (0, PLAIN.vocab_size)
 
 
@@ -145,7 +149,7 @@ def test_the_engine_answers_alike_with_and_without(tokenizer: Tokenizer, dtype: 
     fast, slow = Engine(model, tokenizer), Engine(model, tokenizer)
     if fast.compiled is None:
         pytest.skip("there is no C++ compiler that makes the forward")
-    assert fast.few_tokens == most_tokens(dtype) > 0
+    assert fast.few_tokens == most_tokens(model) > 0
     slow.few_tokens = 0
     exact = Engine(model.float(), tokenizer) if dtype == torch.float32 else None
     found = [completion.token_ids for completion in fast.run(requests)]
@@ -162,3 +166,46 @@ def test_what_it_cannot_do_is_left_to_the_model() -> None:
     assert cpu_forward(mixed, empty(PLAIN, torch.bfloat16)) is None
     narrow = ModelConfig(**{**vars(PLAIN), "num_attention_heads": 8, "num_key_value_heads": 8})  # heads of 8
     assert cpu_forward(build(narrow, torch.float32), empty(narrow, torch.float32)) is None
+
+
+WIDE = ModelConfig(
+    vocab_size=300,
+    hidden_size=256,
+    intermediate_size=384,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=128,
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "blocks"),
+    [(WIDE, Scheme(8)), (WIDE, Scheme(4, 128)), (WIDE, Scheme(4, 64)), (GROUPED, Scheme(8)), (PLAIN, Scheme(4, 16))],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_quantized_weights_equal_the_layers_own_products(
+    config: ModelConfig, blocks: Scheme, dtype: torch.dtype
+) -> None:
+    """As integers and as widened numbers, for one, few and many tokens; against the reference in float32."""
+    model = build(config, dtype)
+    quantize_layers(model, blocks, Scheme(8))
+    exact = copy.deepcopy(model).float()
+    ours, theirs = empty(config, dtype), empty(config, torch.float32)
+    forward = compiled(model, ours)
+    tolerance = 2e-3 if dtype == torch.float32 else 0.06
+    for ids, slices in [*all_steps(config), ([7] * 100, [Slice(list(range(7)), 0, 100)])]:
+        found, expected = forward.logits(ids, slices, range(len(ids))), own_logits(exact, theirs, ids, slices)
+        assert (found - expected).square().mean().sqrt() < tolerance * expected.square().mean().sqrt()
+
+
+def test_many_tokens_equal_the_model() -> None:
+    """Enough of them for tiles of tokens, and a number that fills none."""
+    for dtype, config in ((torch.float32, GROUPED), (torch.bfloat16, PLAIN)):
+        model = build(config, dtype)
+        forward = compiled(model, empty(config, dtype))
+        ids = torch.randint(config.vocab_size, (101,), generator=torch.Generator().manual_seed(2)).tolist()
+        slices = [Slice(list(range(7)), 0, 101)]
+        exact = own_logits(copy.deepcopy(model).float(), empty(config, torch.float32), ids, slices)
+        tolerance = {torch.float32: 2e-5, torch.bfloat16: 0.15}[dtype]
+        torch.testing.assert_close(forward.logits(ids, slices, range(101)), exact, rtol=tolerance, atol=tolerance)

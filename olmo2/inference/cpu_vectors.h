@@ -1,0 +1,93 @@
+// Vectors of float32 as wide as the processor's, and what is loaded into them.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#ifdef __AVX512F__
+constexpr int LANES = 16;
+#else
+constexpr int LANES = 8;
+#endif
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t Words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef uint32_t Unsigned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+struct Bfloat16 {
+    uint16_t bits;
+};
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+#if defined(__AVX512F__)  // compilers make many instructions of what processors have one for
+inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)); }
+#elif defined(__AVX2__)
+inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)); }
+#else
+inline Unsigned widen(const Bfloat16* from) { return __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Unsigned); }
+#endif
+inline Vector load(const Bfloat16* from) { return (Vector)(widen(from) << 16); }
+
+inline void put(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
+
+// Compilers would rather load an input again for every row, and loading is what limits them.
+inline void keep_in_register(Vector& values) {
+#if defined(__AVX2__)
+    asm("" : "+x"(values));
+#else
+    (void)values;
+#endif
+}
+
+// Bring the line of an address near; one that does not exist does no harm.
+inline void ask_for(const void* address) { __builtin_prefetch(address, 0, 2); }
+
+inline float to_float(float value) { return value; }
+inline float to_float(Bfloat16 value) {
+    uint32_t bits = uint32_t(value.bits) << 16;
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
+
+inline void store(float* to, float value) { *to = value; }
+inline void store(Bfloat16* to, float value) {  // to the nearest, ties to even
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    to->bits = std::isnan(value) ? 0x7FC0 : uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+inline float sum(Vector values) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)values);
+#elif defined(__AVX2__)
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)values), _mm256_extractf128_ps((__m256)values, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+#else
+    float total = 0;
+    for (int lane = 0; lane < LANES; ++lane) total += values[lane];
+    return total;
+#endif
+}
+
+// e^x to 2e-7, relative: x = n ln 2 + r with a polynomial in r.
+inline Vector exponential(Vector x) {
+    x = x < -87.0f ? Vector{} - 87.0f : x;
+    x = x > 88.0f ? Vector{} + 88.0f : x;
+    Words whole = __builtin_convertvector(x * 1.44269504f + (x < 0.0f ? Vector{} - 0.5f : Vector{} + 0.5f), Words);
+    Vector n = __builtin_convertvector(whole, Vector);
+    Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Vector p = 1.9875691500e-4f + Vector{};
+    for (float coefficient : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = p * r + coefficient;
+    return (p * r * r + r + 1.0f) * (Vector)((whole + 127) << 23);
+}
+
+}  // namespace
