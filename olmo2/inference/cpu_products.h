@@ -27,7 +27,7 @@ struct Matrix {
 };
 
 constexpr int BLOCK = 128;                // columns that share a scale of the tokens' integers, and a group of int4
-constexpr int MOST_STREAMED = 4;          // tokens up to which integers are multiplied
+constexpr int MOST_STREAMED = 16;         // tokens up to which integers are multiplied
 constexpr int LEAST_TILED = 64;           // tokens from which on tiles pay
 constexpr int TILE_ROWS = 2 * LANES;
 constexpr int TILE_TOKENS = LANES == 16 ? 12 : 6;  // tile + inputs fill the registers
@@ -120,9 +120,9 @@ inline __m256i add_products(__m256i total, __m256i left, __m256i right) {
 #endif
 }
 
-// One row with TOKENS tokens; PARTS numbers lie in two bytes: 2 of int8, 4 of int4.
+// One row with TOKENS tokens from `first` on; PARTS numbers lie in two bytes: 2 of int8, 4 of int4.
 template <int TOKENS, int PARTS>
-inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, float* y) {
+inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, int first, float* y) {
     constexpr int CHUNK = 16 * PARTS;
     constexpr int BITS = 16 / PARTS;
     int columns = matrix.columns, blocks = columns / BLOCK;
@@ -133,8 +133,8 @@ inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, f
     for (int block = 0; block < blocks; ++block) {
         __m256i totals[TOKENS];
         for (int m = 0; m < TOKENS; ++m)
-            totals[m] = _mm256_zextsi128_si256(_mm_cvtsi32_si128(inputs.offsets[m * blocks + block]));
-        const int16_t* x = &inputs.numbers[block * BLOCK];
+            totals[m] = _mm256_zextsi128_si256(_mm_cvtsi32_si128(inputs.offsets[(first + m) * blocks + block]));
+        const int16_t* x = &inputs.numbers[size_t(first) * columns + block * BLOCK];
         for (int start = 0; start < BLOCK; start += CHUNK, bytes += 32, x += CHUNK) {
             _mm_prefetch((const char*)bytes + AHEAD, _MM_HINT_T0);
             __m256i pairs = _mm256_loadu_si256((const __m256i*)bytes);
@@ -149,23 +149,24 @@ inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, f
         float scale = PARTS == 4 ? scales[block] : 1.0f;
         for (int m = 0; m < TOKENS; ++m)
             sums[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals[m]),
-                                      _mm256_set1_ps(inputs.scales[m * blocks + block] * scale), sums[m]);
+                                      _mm256_set1_ps(inputs.scales[(first + m) * blocks + block] * scale), sums[m]);
     }
     for (int m = 0; m < TOKENS; ++m) {
         __m128 four = _mm_add_ps(_mm256_castps256_ps128(sums[m]), _mm256_extractf128_ps(sums[m], 1));
         four = _mm_add_ps(four, _mm_movehl_ps(four, four));
         float total = _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
-        y[size_t(m) * matrix.rows + row] = PARTS == 2 ? total * scales[0] : total;
+        y[size_t(first + m) * matrix.rows + row] = PARTS == 2 ? total * scales[0] : total;
     }
 }
 
 template <int PARTS>
 void integer_rows(const Matrix& matrix, int begin, int end, const Integers& inputs, int num_tokens, float* y) {
     for (int row = begin; row < end; ++row) {
-        if (num_tokens == 1) integer_row<1, PARTS>(matrix, row, inputs, y);
-        if (num_tokens == 2) integer_row<2, PARTS>(matrix, row, inputs, y);
-        if (num_tokens == 3) integer_row<3, PARTS>(matrix, row, inputs, y);
-        if (num_tokens == 4) integer_row<4, PARTS>(matrix, row, inputs, y);
+        int first = 0;
+        for (; first + 4 <= num_tokens; first += 4) integer_row<4, PARTS>(matrix, row, inputs, first, y);
+        if (num_tokens - first == 1) integer_row<1, PARTS>(matrix, row, inputs, first, y);
+        if (num_tokens - first == 2) integer_row<2, PARTS>(matrix, row, inputs, first, y);
+        if (num_tokens - first == 3) integer_row<3, PARTS>(matrix, row, inputs, first, y);
     }
 }
 #endif

@@ -17,6 +17,7 @@ from olmo2.base.errors import UsageError
 from olmo2.model.linear import Linear
 
 SEARCHED = torch.linspace(1.0, 0.6, 17)  # shares of the largest weight that a scale of 4 bits is tried to reach
+CHUNK_NUMBERS = 2**24  # that are quantized at a time
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,14 @@ def quantize(weight: Tensor, scheme: Scheme, name: str = "the matrix") -> tuple[
     With 8 bits the largest weight of a row becomes 127. With 4 bits the scale of each group is the one of a few below
     that which leaves the smallest squared error. Source: absmax quantization as in arXiv 2208.07339, section 2.1.
     """
-    groups = scheme.groups(weight.shape[1], name)
+    rows = max(1, CHUNK_NUMBERS // weight.shape[1])
+    pieces = [quantize_rows(some, scheme, scheme.groups(weight.shape[1], name)) for some in weight.split(rows)]
+    packed, scales = zip(*pieces, strict=True)
+    return torch.cat(packed), torch.cat(scales)
+
+
+def quantize_rows(weight: Tensor, scheme: Scheme, groups: int) -> tuple[Tensor, Tensor]:
+    """Do the work of `quantize`, which takes several times the memory of the rows."""
     grouped = weight.float().unflatten(1, (groups, -1))  # (O, G, columns of a group)
     highest = 2 ** (scheme.bits - 1) - 1
     largest = grouped.abs().amax(dim=2).clamp(min=torch.finfo(torch.float32).tiny * 2**10)

@@ -91,3 +91,10 @@ def test_room_is_made_by_name(tiny_model: Transformer) -> None:
     assert isinstance(made, QuantizedLinear) and made.weight_scale.dtype == torch.bfloat16
     assert isinstance(tiny_model.get_submodule("model.layers.0.mlp.up_proj"), Linear)
     assert linear_names(tiny_model) == names
+
+
+def test_rows_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = random_weight()
+    whole = quantize(weight, Scheme(4, 64))
+    monkeypatch.setattr("olmo2.model.quantized.CHUNK_NUMBERS", 256 * 5)
+    assert all(torch.equal(left, right) for left, right in zip(quantize(weight, Scheme(4, 64)), whole, strict=True))
