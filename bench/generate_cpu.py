@@ -1,6 +1,6 @@
 """Measure generation beside transformers, on the same folders and prompts, in turns.
 
-    python bench/generate_cpu.py [--cases many40m one1b ...] [--weights bf16 int8 int4] [--rounds 3]
+    python bench/generate_cpu.py [--cases many40m one1b ...] [--weights stored int8 int4] [--rounds 3] [--steps]
 
 Prompts and weights are random; answers are greedy and end at a length, so that all do the same work. transformers
 reads the folder that ours reads, int8 and int4 are the same model after `olmo2 quantize`. Beside the tokens a second
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +26,8 @@ from olmo2.base.files import atomic_folder
 from olmo2.checkpoint.folder import load_model, write_model_folder
 from olmo2.checkpoint.quantized_folder import quantize_layers
 from olmo2.inference.engine import Engine, EngineSettings
+from olmo2.inference.paged_cache import Slice
+from olmo2.inference.pages import PAGE_TOKENS
 from olmo2.inference.quantize import INT4_GROUP
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
@@ -39,6 +42,7 @@ from olmo2.tokenizer.byte_pair import train_byte_pair
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SCHEMES = {"int8": Scheme(8), "int4": Scheme(4, INT4_GROUP)}
 PEER = "transformers"
+STEPS = (1, 2, 4, 8, 16, 64, 256)
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,9 @@ def write_folder(case: Case, folder: Path, dtype: torch.dtype) -> None:
     """Write a model of random weights."""
     model = Transformer(model_config(case.size, vocab_size=case.vocab_size))
     initialise(model, 0)
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder) as unfinished:
         tokenizer = train_byte_pair(["as small as can be"], 278)
-        write_model_folder(partial, model.state_dict(), model.config, tokenizer, dtype=dtype)
+        write_model_folder(unfinished, model.state_dict(), model.config, tokenizer, dtype=dtype)
 
 
 def make_engine(folder: Path, weights: str, dtype: torch.dtype) -> tuple[Engine, int]:
@@ -182,6 +186,20 @@ def measure(name: str, case: Case, folder: Path, options: argparse.Namespace, by
         print(line, flush=True)
 
 
+def measure_steps(name: str, case: Case, folder: Path, options: argparse.Namespace) -> None:
+    """Print the shortest time of one forward of so many tokens, in turns over the kinds of weights."""
+    engines = {weights: make_engine(folder, weights, DTYPES[options.dtype])[0] for weights in options.weights}
+    pages = list(range(-(-max(STEPS) // PAGE_TOKENS)))
+    for num_tokens in STEPS:
+        for weights, engine in engines.items():
+            if engine.compiled is None:
+                raise SystemExit("the forward cannot be compiled on this machine")
+            last = [num_tokens - 1]
+            step = partial(engine.compiled.logits, [7] * num_tokens, [Slice(pages, 0, num_tokens)], last)
+            step()
+            print(f"{name:12} {weights:12} {num_tokens:4} tokens {1000 * best_seconds(step):8.1f} ms", flush=True)
+
+
 def main() -> None:
     """Measure the cases asked for."""
     parser = argparse.ArgumentParser()
@@ -189,6 +207,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of the folder, for ours and for transformers")
     parser.add_argument("--weights", nargs="+", choices=["stored", *SCHEMES], default=["stored"])
+    parser.add_argument("--steps", action="store_true", help="time single forwards of ours instead")
     options = parser.parse_args()
     tune_allocator()
     bytes_a_second = bandwidth()
@@ -201,7 +220,10 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="generate-cpu-")) / "model"
         try:
             write_folder(CASES[name], folder, DTYPES[options.dtype])
-            measure(name, CASES[name], folder, options, bytes_a_second)
+            if options.steps:
+                measure_steps(name, CASES[name], folder, options)
+            else:
+                measure(name, CASES[name], folder, options, bytes_a_second)
         finally:
             shutil.rmtree(folder.parent)
 

@@ -92,10 +92,10 @@ def load_model(
     """
     folder = find_model_folder(name, revision)
     config, tokenizer = read_model_folder(folder)
+    stored = open_weights(folder)
     if schemes := stored_schemes(folder, config):
-        stored = open_weights(folder)
         return load_quantized(folder, stored, config, schemes, dtype=dtype, device=device), tokenizer
-    config, tokenizer, stored = open_model(folder)
+    check_weights(folder, stored, config)
     model = empty_model(config, dtype or stored_dtype(stored, folder), device)
     load_weights(folder, model)
     return model, tokenizer

@@ -1,5 +1,6 @@
 """Reading a checkpoint or model folder back: strictly, and nothing but whole files."""
 
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -79,10 +80,15 @@ def check_weights(folder: Path, stored: StoredTensors, config: ModelConfig) -> N
                 describe_differences(read_model_config(folder), config) or f"its {CONFIG_FILE} does not fit its weights"
             )
             raise UsageError(f"{folder}: {name} has shape {shape}, but the model needs {wanted} ({reason})")
-    if missing := [name for name in weights if name not in stored]:
-        raise UsageError(f"{folder} lacks {describe_names(missing)}, which the model needs")
-    if unknown := [name for name in stored if name not in weights]:
-        raise UsageError(f"{folder} holds {describe_names(unknown)}, which the model does not have")
+    require_names(folder, stored, weights, "the model")
+
+
+def require_names(folder: Path, there: Collection[str], wanted: Collection[str], model: str) -> None:
+    """Raise UsageError unless the tensors in a folder are those that `model`, as it is called, wants."""
+    if missing := [name for name in wanted if name not in there]:
+        raise UsageError(f"{folder} lacks {describe_names(missing)}, which {model} needs")
+    if unknown := [name for name in there if name not in wanted]:
+        raise UsageError(f"{folder} holds {describe_names(unknown)}, which {model} does not have")
 
 
 def describe_names(names: list[str]) -> str:

@@ -9,17 +9,9 @@ from torch import Tensor
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import read_json, write_json
-from olmo2.checkpoint.load import CONFIG_FILE, describe_names
+from olmo2.checkpoint.load import CONFIG_FILE, empty_model, require_names
 from olmo2.checkpoint.quantized_config import HEAD, KEY, quantization_config, schemes_of
-from olmo2.checkpoint.tensors import (
-    DTYPES,
-    MAX_SHARD_BYTES,
-    WEIGHTS,
-    StoredTensors,
-    plan_files,
-    write_index,
-    write_tensors,
-)
+from olmo2.checkpoint.tensors import DTYPES, StoredTensors, write_planned
 from olmo2.model.quantized import QuantizedLinear, Scheme, linear_names, make_room, quantize
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
@@ -32,13 +24,7 @@ def stored_schemes(folder: Path, config: ModelConfig) -> dict[str, Scheme]:
     values = read_json(folder / CONFIG_FILE)
     if not isinstance(values, Mapping) or values.get(KEY) is None:
         return {}
-    return schemes_of(values, linear_names(hollow(config)), str(folder / CONFIG_FILE))
-
-
-def hollow(config: ModelConfig) -> Transformer:
-    """Return a model without memory."""
-    with torch.device("meta"):
-        return Transformer(config)
+    return schemes_of(values, linear_names(empty_model(config, torch.float32, "meta")), str(folder / CONFIG_FILE))
 
 
 def quantize_layers(model: Transformer, blocks: Scheme, head: Scheme | None) -> None:
@@ -61,10 +47,7 @@ def write_quantized_weights(folder: Path, model: Transformer, blocks: Scheme, he
         if isinstance(module, QuantizedLinear):
             tensors[f"{name}.{SHAPE}"] = torch.tensor([module.out_features, module.in_features])
     num_bytes = {name: tensor.numel() * tensor.itemsize for name, tensor in tensors.items()}
-    files = plan_files(WEIGHTS, num_bytes, MAX_SHARD_BYTES)
-    for file, names in files.items():
-        write_tensors(folder / file, {name: tensors[name] for name in names})
-    write_index(folder, WEIGHTS, files, num_bytes)
+    write_planned(folder, num_bytes, tensors.__getitem__)
     config = read_json(folder / CONFIG_FILE)
     write_json(folder / CONFIG_FILE, config | {KEY: quantization_config(blocks, head)})
 
@@ -79,14 +62,11 @@ def load_quantized(
     device: torch.device | str,
 ) -> Transformer:
     """Load a quantized model. Raises UsageError unless the folder holds exactly the tensors that it needs."""
-    model = hollow(config)
+    model = empty_model(config, torch.float32, "meta")
     make_room(model, schemes, torch.float32)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     there = {name: stored.shape(name) for name in stored if not name.endswith(f".{SHAPE}")}
-    if missing := [name for name in wanted if name not in there]:
-        raise UsageError(f"{folder} lacks {describe_names(missing)}, which the quantized model needs")
-    if unknown := [name for name in there if name not in wanted]:
-        raise UsageError(f"{folder} holds {describe_names(unknown)}, which the quantized model does not have")
+    require_names(folder, there, wanted, "the quantized model")
     for name, shape in wanted.items():
         is_packed = name.endswith("weight_packed")
         if there[name] != shape or (stored.dtype_name(name) == "I32") != is_packed:

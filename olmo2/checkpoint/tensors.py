@@ -6,7 +6,7 @@ max_shard_bytes: the size above which weights are spread over several files; byt
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,19 @@ def write_weights(
 ) -> None:
     """Write the weights named in `shapes` as `dtype`; no more than one file's are held in memory."""
     num_bytes = {name: shape.numel() * dtype.itemsize for name, shape in shapes.items()}
+    write_planned(folder, num_bytes, lambda name: convert(name, tensors[name].detach(), dtype), max_shard_bytes)
+
+
+def write_planned(
+    folder: Path,
+    num_bytes: Mapping[str, int],
+    tensor_of: Callable[[str], Tensor],
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write weights of known sizes into files of at most `max_shard_bytes`, each asked for when its turn comes."""
     files = plan_files(WEIGHTS, num_bytes, max_shard_bytes)
     for file, names in files.items():
-        write_tensors(folder / file, {name: convert(name, tensors[name].detach(), dtype) for name in names})
+        write_tensors(folder / file, {name: tensor_of(name) for name in names})
     write_index(folder, WEIGHTS, files, num_bytes)
 
 

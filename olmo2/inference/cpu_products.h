@@ -152,9 +152,7 @@ inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, i
                                       _mm256_set1_ps(inputs.scales[(first + m) * blocks + block] * scale), sums[m]);
     }
     for (int m = 0; m < TOKENS; ++m) {
-        __m128 four = _mm_add_ps(_mm256_castps256_ps128(sums[m]), _mm256_extractf128_ps(sums[m], 1));
-        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        float total = _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+        float total = sum_of_eight(sums[m]);
         y[size_t(first + m) * matrix.rows + row] = PARTS == 2 ? total * scales[0] : total;
     }
 }

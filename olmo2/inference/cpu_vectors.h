@@ -63,13 +63,19 @@ inline void store(Bfloat16* to, float value) {  // to the nearest, ties to even
     to->bits = std::isnan(value) ? 0x7FC0 : uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
+#ifdef __AVX2__
+inline float sum_of_eight(__m256 values) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+#endif
+
 inline float sum(Vector values) {
 #if defined(__AVX512F__)
     return _mm512_reduce_add_ps((__m512)values);
 #elif defined(__AVX2__)
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)values), _mm256_extractf128_ps((__m256)values, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+    return sum_of_eight((__m256)values);
 #else
     float total = 0;
     for (int lane = 0; lane < LANES; ++lane) total += values[lane];

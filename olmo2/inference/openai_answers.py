@@ -29,15 +29,15 @@ class AnswerWriter:
         self.created = int(time.time())
         self.lengths = [0] * len(requests)  # characters of each choice that have been sent
 
-    def head(self, kind: str) -> Answer:
-        """Return what every object of this answer begins with."""
+    def head(self, *, is_piece: bool) -> Answer:
+        """Return what every object of this answer begins with, the pieces of a stream and the whole."""
+        kind = ("chat.completion.chunk" if is_piece else "chat.completion") if self.is_chat else "text_completion"
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
     def whole(self, completions: Sequence[Completion]) -> Answer:
         """Return the answer in one object."""
-        kind = "chat.completion" if self.is_chat else "text_completion"
         choices = [self.choice(place, completion) for place, completion in enumerate(completions)]
-        return {**self.head(kind), "choices": choices, "usage": self.usage(completions)}
+        return {**self.head(is_piece=False), "choices": choices, "usage": self.usage(completions)}
 
     def choice(self, place: int, completion: Completion) -> Answer:
         """Return one whole choice."""
@@ -79,14 +79,12 @@ class AnswerWriter:
 
     def piece(self, place: int, values: Mapping[str, Any], reason: str | None = None) -> Answer:
         """Return one object of a stream."""
-        kind = "chat.completion.chunk" if self.is_chat else "text_completion"
         choice = {"index": place, "logprobs": None, "finish_reason": reason, **values}
-        return {**self.head(kind), "choices": [choice]}
+        return {**self.head(is_piece=True), "choices": [choice]}
 
     def usage_piece(self, completions: Sequence[Completion]) -> Answer:
         """Return the last object of a stream that was asked for numbers of tokens."""
-        kind = "chat.completion.chunk" if self.is_chat else "text_completion"
-        return {**self.head(kind), "choices": [], "usage": self.usage(completions)}
+        return {**self.head(is_piece=True), "choices": [], "usage": self.usage(completions)}
 
     def usage(self, completions: Sequence[Completion]) -> Answer:
         """Return the numbers of tokens; a prompt counts once, however many choices it has."""

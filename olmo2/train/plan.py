@@ -56,14 +56,14 @@ class PlanRecipe(Recipe):
 def plan(arguments: Sequence[str], classes: RecipeClasses) -> None:
     """Print what to expect of the recipe among `arguments` on the devices that they name."""
     own, rest = split_arguments(arguments)
-    if not rest and not any(argument in ("-h", "--help") for argument in own):
+    if any(argument in ("-h", "--help") for argument in own):
+        parse_recipe(PlanRecipe, own, "plan")  # prints the help and ends
+    if not rest:
         raise UsageError("olmo2 plan needs a training recipe: olmo2 plan recipe.yaml --devices 512 --device-type h100")
-    is_asking = any(argument in ("-h", "--help") for argument in own)
-    recipe = None if is_asking else parse_any_recipe(rest, classes)
-    if recipe is not None and not isinstance(recipe, TrainRecipe):
+    recipe = parse_any_recipe(rest, classes)
+    if not isinstance(recipe, TrainRecipe):
         raise UsageError(f"{rest[0]}: olmo2 plan is for training, and this is a recipe for olmo2 {recipe.verb}")
     settings = parse_recipe(PlanRecipe, own, "plan")
-    assert recipe is not None  # asking ends there
     config, _ = shape_of(recipe)
     if config is None:
         raise UsageError("load_path: the model is not on this machine, and its shape is needed; give a local folder")

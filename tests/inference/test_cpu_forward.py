@@ -1,6 +1,7 @@
 """The compiled forward equals the model's own, for sequences of any make-up."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -168,15 +169,7 @@ def test_what_it_cannot_do_is_left_to_the_model() -> None:
     assert cpu_forward(build(narrow, torch.float32), empty(narrow, torch.float32)) is None
 
 
-WIDE = ModelConfig(
-    vocab_size=300,
-    hidden_size=256,
-    intermediate_size=384,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=128,
-)
+WIDE = replace(PLAIN, hidden_size=256, intermediate_size=384, num_attention_heads=4)
 
 
 @pytest.mark.parametrize(

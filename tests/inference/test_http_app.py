@@ -324,6 +324,7 @@ def test_no_request_of_the_description_breaks_the_server(address: str, mode: str
     schemathesis = pytest.importorskip("schemathesis", reason="requests are made up by schemathesis")
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     statuses: set[int] = set()
+    posted: set[int] = set()
     for found in schema.get_all_operations():
         operation = found.ok()
         if mode == "NEGATIVE" and operation.method == "get":
@@ -334,10 +335,15 @@ def test_no_request_of_the_description_breaks_the_server(address: str, mode: str
         )
         @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode[mode]))
         def call(case: Any) -> None:
+            if mode == "POSITIVE" and isinstance(case.body, dict):
+                case.body["model"] = "tiny"  # a name made up would end every request before anything else is looked at
             response = case.call()
             statuses.add(response.status_code)
+            if case.method.lower() == "post":
+                posted.add(response.status_code)
             case.validate_response(response, checks=[schemathesis.checks.not_a_server_error])
 
         call()
     assert 400 in statuses and max(statuses) < 500
+    assert mode == "NEGATIVE" or posted >= {200, 400}, "some are answered, some ask for too much"
     assert httpx.post(f"{address}/v1/chat/completions", json=GOOD).status_code == 200
