@@ -9,6 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 SOURCES := olmo2 tests $(wildcard bench scripts)
 ARGS ?=
+EXTRAS := cuda data gcs gguf hub hf plot remote serve track # all but vllm, which pins a torch of its own
 
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -38,7 +39,7 @@ format: $(STAMP) ## mend what of lint and formatting can be mended
 	@$(BIN)/ruff format $(SOURCES)
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
-	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+	@$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS:%=--extra %) --group dev \
 	  --custom-compile-command "make lock" pyproject.toml --quiet --output-file requirements.lock
 	@git --no-pager diff --stat requirements.lock
 

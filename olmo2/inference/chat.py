@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
-from olmo2.inference.engine import Engine
+from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
@@ -82,7 +82,7 @@ def typed_messages() -> Iterator[str]:
 class Session:
     """One conversation after the other with one model."""
 
-    def __init__(self, engine: Engine, sampling: SamplingSettings, system: str | None) -> None:
+    def __init__(self, engine: EngineBase, sampling: SamplingSettings, system: str | None) -> None:
         self.engine, self.sampling = engine, sampling
         self.opening = opening(system)
         self.messages = list(self.opening)

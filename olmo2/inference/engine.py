@@ -4,9 +4,7 @@ Requests come and go at any time. Each step reads, in one forward, the newest to
 much of waiting prompts as there is room for; so no answer waits for another to end, and none is padded.
 """
 
-from collections.abc import Callable
-from collections.abc import Sequence as Several
-from itertools import accumulate, count, islice
+from itertools import accumulate, islice
 
 import torch
 from pydantic import Field
@@ -15,13 +13,13 @@ from torch import Tensor
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
 from olmo2.inference.cpu_forward import cpu_forward, most_tokens
+from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.memory_budget import num_pages_for
 from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.inference.pages import PAGE_TOKENS, PagePool
-from olmo2.inference.request import Completion, FinishReason, Request, Sequence, Update
-from olmo2.inference.sampling import choose_tokens, random_stream
+from olmo2.inference.request import Request, Sequence, Update
+from olmo2.inference.sampling import choose_tokens
 from olmo2.inference.scheduler import Piece, Scheduler
-from olmo2.inference.text_stream import TextStream
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -37,13 +35,13 @@ class EngineSettings(Settings):
     """tokens whose keys and values have room; null = as many as max_sequences can use, within a part of the memory"""
 
 
-class Engine:
-    """A model that answers requests; not to be used by several threads at a time."""
+class Engine(EngineBase):
+    """A model in this process that answers requests; not to be used by several threads at a time."""
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, settings: EngineSettings | None = None) -> None:
         settings = settings or EngineSettings()
-        self.model, self.tokenizer = model.eval(), tokenizer
-        self.context = model.config.max_position_embeddings
+        super().__init__(model.config, tokenizer)
+        self.model = model.eval()
         dtype = model.dtype
         num_pages = num_pages_for(
             model.config, dtype, model.device, cache_tokens=settings.cache_tokens, max_sequences=settings.max_sequences
@@ -57,58 +55,25 @@ class Engine:
             max_sequences=settings.max_sequences,
             step_tokens=max(settings.step_tokens, settings.max_sequences),
         )
-        self.sequences: dict[int, Sequence] = {}
-        self.numbers = count()
 
     def check(self, request: Request) -> int:
         """Return how many tokens a request may come to. Raises UsageError for one that can never be answered."""
-        prompt_tokens = len(request.prompt)
-        if prompt_tokens == 0:
-            raise UsageError("a prompt is empty; give at least one token")
-        if prompt_tokens > self.context or (prompt_tokens == self.context and not request.is_scored_only):
-            raise UsageError(
-                f"a prompt of {prompt_tokens} tokens does not fit the model's context of {self.context}; shorten it"
-            )
-        wrong = next((i for i in request.prompt if not 0 <= i < self.model.config.vocab_size), None)
-        if wrong is not None:
-            raise UsageError(f"token {wrong} of a prompt is not in the vocabulary of {self.model.config.vocab_size}")
-        if request.score_from is not None and not 1 <= request.score_from <= prompt_tokens:
-            raise UsageError(f"score_from {request.score_from} must lie between 1 and the prompt's {prompt_tokens}")
-        # The last token of an answer is never read, so it may stand one place beyond the context.
-        last_id = prompt_tokens if request.is_scored_only else prompt_tokens + request.sampling.max_new_tokens
-        last_id = min(last_id, self.context + 1)
+        last_id = super().check(request)
         if last_id > self.pool.num_pages * PAGE_TOKENS:
+            prompt_tokens = len(request.prompt)
             raise UsageError(
                 f"a prompt of {prompt_tokens} tokens and its answer of {last_id - prompt_tokens} have no room in a "
                 f"cache of {self.pool.num_pages * PAGE_TOKENS} tokens; ask for less, or raise cache_tokens"
             )
         return last_id
 
-    def submit(self, request: Request) -> int:
-        """Take a request and return its number. Raises UsageError for one that can never be answered."""
-        last_id = self.check(request)
-        sequence = Sequence(
-            next(self.numbers),
-            request,
-            TextStream(self.tokenizer, request.sampling.stop),
-            random_stream(request.sampling),
-            list(request.prompt),
-            last_id,
-        )
-        self.sequences[sequence.id] = sequence
+    def begin(self, sequence: Sequence) -> None:
+        """Let a sequence wait for its turn."""
         self.scheduler.waiting.append(sequence)
-        return sequence.id
 
-    def cancel(self, id: int) -> None:
-        """Let go of a request, if it is still under way; its place is free for others at once."""
-        sequence = self.sequences.pop(id, None)
-        if sequence is not None:
-            self.scheduler.remove(sequence)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.sequences
+    def drop(self, sequence: Sequence) -> None:
+        """Take a sequence's pages, or its place among those that wait."""
+        self.scheduler.remove(sequence)
 
     def step(self) -> list[Update]:
         """Do one forward and return what it has added to answers and measurements."""
@@ -193,61 +158,6 @@ class Engine:
             completion.logprobs.append(logprob)
             if num_top:
                 completion.top_logprobs.append(dict(islice(values.items(), num_top)))
-
-    def extend(self, sequence: Sequence, token: int) -> Update:
-        """Add a token to an answer, and end it where it ends."""
-        sampling, completion = sequence.request.sampling, sequence.completion
-        sequence.ids.append(token)
-        completion.token_ids.append(token)
-        is_end = (token == self.tokenizer.eos_id and not sampling.ignore_end) or token in sampling.stop_ids
-        text = "" if is_end else sequence.stream.push(token)
-        reason: FinishReason | None = None
-        if is_end or sequence.stream.is_stopped:
-            reason = "stop"
-        elif len(sequence.ids) >= sequence.last_id:
-            reason = "length"
-        if reason is not None:
-            text += sequence.stream.finish()
-        completion.text += text
-        return Update(
-            sequence.id,
-            [token],
-            text,
-            None if reason is None else self.complete(sequence, reason),
-            completion.logprobs[-1:],
-            completion.top_logprobs[-1:],
-        )
-
-    def complete(self, sequence: Sequence, reason: FinishReason) -> Completion:
-        """Let go of a sequence and return what it has come to."""
-        self.cancel(sequence.id)
-        sequence.completion.finish_reason = reason
-        return sequence.completion
-
-    def run(
-        self, requests: Several[Request], on_update: Callable[[int, Update], None] | None = None
-    ) -> list[Completion]:
-        """Answer all requests and return what they came to, in their order.
-
-        `on_update` is told the number of the request, from 0, and what a step has added to its answer. Requests that
-        were submitted before are worked on too; what comes of them is not returned.
-        """
-        number_of = {self.submit(request): number for number, request in enumerate(requests)}
-        found: dict[int, Completion] = {}
-        try:
-            while len(found) < len(number_of):
-                for update in self.step():
-                    number = number_of.get(update.id)
-                    if number is None:
-                        continue
-                    if on_update is not None:
-                        on_update(number, update)
-                    if update.completion is not None:
-                        found[number] = update.completion
-        finally:  # an interrupt leaves an engine that can go on
-            for id in number_of:
-                self.cancel(id)
-        return [found[number] for number in range(len(number_of))]
 
 
 def likeliest(scores: Tensor, num: int) -> list[dict[int, float]]:

@@ -63,7 +63,7 @@ def generate_file(recipe: GenerateRecipe, prompts: Path, output: Path) -> None:
     """
     engine = recipe.load()
     rows, ids = read_prompts(prompts, engine.tokenizer, is_chat=recipe.chat)
-    settings = recipe.model_dump(mode="json", exclude={"verb", "output", "prompts", "engine", "device"})
+    settings = recipe.model_dump(mode="json", exclude={"verb", "output", "prompts", "engine", "device", "vllm"})
     file = CompletionFile(output, rows, made_with(settings, prompts))
     to_do = [number for number in range(len(rows)) if number not in file.done]
     if file.done:

@@ -10,7 +10,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.inference.model_choice import ModelRecipe
@@ -33,6 +33,15 @@ class ServeRecipe(ModelRecipe):
     """file with the key that clients must send; null = that of the environment variable OLMO2_API_KEY, or none"""
     limits: Limits = Limits()
 
+    @model_validator(mode="after")
+    def serves_itself(self) -> "ServeRecipe":
+        """Raise ValueError for vLLM, which has a server of its own."""
+        if self.backend == "vllm":
+            raise ValueError(
+                "this server has its own engine; for vLLM there is vllm serve, which opens the same folder"
+            )
+        return self
+
 
 def serve(recipe: ServeRecipe) -> None:
     """Load the model and answer requests until interrupted."""
@@ -45,7 +54,7 @@ def serve(recipe: ServeRecipe) -> None:
         raise UsageError(f"olmo2 serve needs {error.name}: pip install 'olmo2[serve]'") from None
     api_key = read_key(recipe)
     listener = listen(recipe.host, recipe.port)  # before the model is loaded: that may take long
-    engine = recipe.load()
+    engine = recipe.load_here()
     name = recipe.name or Path(recipe.model.partition("@")[0]).expanduser().resolve().name
     is_local = recipe.host in LOCAL_HOSTS
     app = make_app(engine, name, recipe.limits, api_key=api_key, hosts=LOCAL_HOSTS if is_local else None)

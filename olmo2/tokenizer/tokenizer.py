@@ -166,10 +166,15 @@ class Tokenizer:
         with atomic_file(folder / CHAT_TEMPLATE_FILE, "wb") as file:
             file.write(self.chat_template.encode())
 
+    def layout(self) -> dict[str, Any]:
+        """Return what the tokenizer.json says."""
+        parsed: dict[str, Any] = json.loads(self._text)
+        return parsed
+
     @cached_property
     def is_byte_level(self) -> bool:
         """Whether every token is a string of bytes, as in GPT-2's and dolma2's vocabularies."""
-        decoder = json.loads(self._text).get("decoder") or {}
+        decoder = self.layout().get("decoder") or {}
         return any(part.get("type") == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])])
 
     @cached_property

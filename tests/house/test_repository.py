@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -73,6 +74,12 @@ def test_pins_name_no_host_and_have_hashes() -> None:
     entries = re.findall(r"^[A-Za-z0-9].*?(?=^[A-Za-z0-9]|\Z)", lock, re.MULTILINE | re.DOTALL)
     assert len(entries) > 20
     assert [entry.split()[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+
+
+def test_the_lock_covers_all_extras_but_vllm() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (line,) = re.findall(r"^EXTRAS := ([a-z ]+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {*line.split(), "vllm"} == set(project["optional-dependencies"])
 
 
 def test_no_file_names_a_registry_or_this_machine() -> None:
