@@ -183,4 +183,6 @@ def test_llama_cpp_says_what_we_say(checkpoint: Path, tmp_path: Path, kind: str,
         assert (found - logits).abs().max() < tolerance * logits.abs().max()
         told = found[len(ids) - 1 :]
         margins = told.amax(1) - told[torch.arange(len(told)), ours.token_ids]
-        assert margins.max() <= tolerance * logits.abs().max(), "ours is the likeliest, or as good as that after rounding"
+        assert margins.max() <= tolerance * logits.abs().max(), (
+            "ours is the likeliest, or as good as that after rounding"
+        )
