@@ -1,16 +1,21 @@
-"""Measure generation beside transformers, on the same folders and prompts, in turns.
+"""Measure generation beside other programs, on the same folders and prompts, in turns.
 
     python bench/generate_cpu.py [--cases many40m one1b ...] [--weights stored int8 int4] [--rounds 3] [--steps]
+        [--peers transformers vllm=/its/python llama.cpp-q8_0=/its/python ...]
 
-Prompts and weights are random; answers are greedy and end at a length, so that all do the same work. transformers
-reads the folder that ours reads, int8 and int4 are the same model after `olmo2 quantize`. Beside the tokens a second
-stands their share of the machine's memory bandwidth, if every step reads all weights.
+Prompts and weights are random; answers are greedy and end at a length, so that all do the same work. Each peer runs in
+a process of its own (`bench/generate_peers.py`), in another environment where a Python is named, with our settings of
+the allocator, and reads the folder that ours reads; llama.cpp a GGUF file of it. int8 and int4 are the same model after
+`olmo2 quantize`. Beside the tokens a second stands their share of the memory bandwidth, if a step reads all weights.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,11 +42,13 @@ from olmo2.model.quantized import Scheme
 from olmo2.model.sizes import model_config
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.allocator import tune_allocator
+from olmo2.release.export import ExportRecipe, export
 from olmo2.tokenizer.byte_pair import train_byte_pair
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SCHEMES = {"int8": Scheme(8), "int4": Scheme(4, INT4_GROUP)}
-PEER = "transformers"
+SAME_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+PEER_SCRIPT = Path(__file__).with_name("generate_peers.py")
 STEPS = (1, 2, 4, 8, 16, 64, 256)
 
 
@@ -106,7 +113,7 @@ def write_folder(case: Case, folder: Path, dtype: torch.dtype) -> None:
     model = Transformer(model_config(case.size, vocab_size=case.vocab_size))
     initialise(model, 0)
     with atomic_folder(folder) as unfinished:
-        tokenizer = train_byte_pair(["as small as can be"], 278)
+        tokenizer = train_byte_pair(["as small as can be"] * 9, 280)
         write_model_folder(unfinished, model.state_dict(), model.config, tokenizer, dtype=dtype)
 
 
@@ -133,57 +140,90 @@ def run_engine(engine: Engine, case: Case, prompts: list[list[int]], lengths: li
     assert [len(completion.token_ids) for completion in found] == lengths
 
 
-def peer(folder: Path, dtype: torch.dtype, prompts: list[list[int]], most: int) -> Callable[[], None]:
-    """Return what lets transformers answer the same prompts, padded on the left."""
-    import transformers
+class Peer:
+    """Another program in a process of its own."""
 
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-    longest = max(map(len, prompts))
-    padded = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    settings = {"max_new_tokens": most, "min_new_tokens": most, "do_sample": False, "pad_token_id": 0}
+    def __init__(self, name: str, python: str, folder: Path, work: Path) -> None:
+        with open(folder / f"{name}.log", "w") as log:
+            self.process = subprocess.Popen(
+                [python, str(PEER_SCRIPT), name, str(folder), str(work)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1,
+                env={**os.environ, **SAME_ALLOCATOR},
+            )  # fmt: skip
+        self.log = folder / f"{name}.log"
 
-    @torch.inference_mode()
-    def run() -> None:
-        theirs.generate(padded, attention_mask=mask, **settings)
+    def seconds(self) -> float:
+        """Let it answer all prompts once, and return the seconds."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("\n")
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args} ended:\n" + "\n".join(self.log.read_text().splitlines()[-20:]))
+        return float(line)
 
-    return run
+    def close(self) -> None:
+        """End it."""
+        self.process.communicate()
+
+
+def start_peers(options: argparse.Namespace, folder: Path, work: Path) -> dict[str, Peer]:
+    """Start the peers asked for, one after the other."""
+    peers = {}
+    for asked in options.peers:
+        name, _, python = asked.partition("=")
+        if name.startswith("llama.cpp-"):
+            kind: Any = name.removeprefix("llama.cpp-")
+            output = str(folder / f"{kind}.gguf")
+            export(ExportRecipe(checkpoint=str(folder), output=output, format="gguf", gguf_type=kind))
+        peers[name] = Peer(name, python or sys.executable, folder, work)
+        peers[name].seconds()
+    return peers
 
 
 def measure(name: str, case: Case, folder: Path, options: argparse.Namespace, bytes_a_second: float) -> None:
-    """Let all take turns, and print tokens a second, ratios to transformers and shares of the bandwidth."""
+    """Let all take turns, and print tokens a second, ratios to the peers and shares of the bandwidth."""
     numbers = random.Random(0)
     prompts = [
         [numbers.randrange(300, 8000) for _ in range(numbers.randint(*case.prompt_tokens))]
         for _ in range(case.num_prompts)
     ]
     lengths = [numbers.randint(*case.new_tokens) for _ in prompts]
-    dtype = DTYPES[options.dtype]
-    works: dict[str, Callable[[], None]] = {PEER: peer(folder, dtype, prompts, max(lengths))}
+    work = folder / "work.json"
+    work.write_text(json.dumps({"prompts": prompts, "lengths": lengths}))
+    peers = start_peers(options, folder, work)
+    takers: dict[str, Callable[[], float]] = {peer: each.seconds for peer, each in peers.items()}
     step_bytes = {}
     for weights in options.weights:
-        engine, step_bytes[weights] = make_engine(folder, weights, dtype)
-        works[weights] = lambda engine=engine: run_engine(engine, case, prompts, lengths)  # type: ignore[misc]
-    for work in works.values():
-        work()
-    seconds: dict[str, list[float]] = {each: [] for each in works}
+        engine, step_bytes[weights] = make_engine(folder, weights, DTYPES[options.dtype])
+        takers[weights] = partial(timed, partial(run_engine, engine, case, prompts, lengths))
+        takers[weights]()
+    seconds: dict[str, list[float]] = {each: [] for each in takers}
     for round_ in range(options.rounds):
-        for each in list(works)[:: 1 if round_ % 2 else -1]:
-            seconds[each].append(timed(works[each]))
+        for each in list(takers)[:: 1 if round_ % 2 else -1]:
+            time.sleep(0.5)  # threads that spin after their work come to rest
+            seconds[each].append(takers[each]())
+    for each in peers.values():
+        each.close()
     num_tokens = sum(lengths) if case.counted_tokens == "new" else sum(map(len, prompts))
     for each, times in seconds.items():
-        ratios = sorted(theirs / ours for theirs, ours in zip(seconds[PEER], times, strict=True))
-        line = f"{name:12} {each:12} {num_tokens / median(times):8.1f} {case.counted_tokens} tokens/s"
-        if each != PEER:
-            line += f", {median(ratios):.2f} times transformers ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            if case.num_prompts == 1 and case.counted_tokens == "new":
-                share = step_bytes[each] * num_tokens / median(times) / bytes_a_second
-                line += f", {100 * share:.0f}% of the bandwidth"
-            elif case.counted_tokens == "prompt":
-                model = model_config(case.size, vocab_size=case.vocab_size)
-                flops = 2 * (num_parameters(model) - model.vocab_size * model.hidden_size) * num_tokens
-                line += f", {median(times) / (flops / peak()):.2f} times the time of its products at the measured peak"
+        line = f"{name:12} {each:18} {num_tokens / median(times):8.1f} {case.counted_tokens} tokens/s"
+        if each not in peers:
+            line += share(case, num_tokens, median(times), step_bytes[each], bytes_a_second)
+            for peer in peers:
+                ratios = sorted(theirs / ours for theirs, ours in zip(seconds[peer], times, strict=True))
+                line += f"\n{'':32} {median(ratios):5.2f} times {peer} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(line, flush=True)
+
+
+def share(case: Case, num_tokens: int, seconds: float, step_bytes: int, bytes_a_second: float) -> str:
+    """Return how near the machine's limit a time is."""
+    if case.counted_tokens == "prompt":
+        model = model_config(case.size, vocab_size=case.vocab_size)
+        flops = 2 * (num_parameters(model) - model.vocab_size * model.hidden_size) * num_tokens
+        return f", {seconds / (flops / peak()):.2f} times the time of its products at the measured float32 peak"
+    if case.num_prompts == 1:
+        return f", {100 * step_bytes * num_tokens / seconds / bytes_a_second:.0f}% of the bandwidth"
+    return ""
 
 
 def measure_steps(name: str, case: Case, folder: Path, options: argparse.Namespace) -> None:
@@ -205,8 +245,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["one40m", "many40m", "mixed40m", "one268m"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of the folder, for ours and for transformers")
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16", help="of the folder")
     parser.add_argument("--weights", nargs="+", choices=["stored", *SCHEMES], default=["stored"])
+    parser.add_argument("--peers", nargs="*", default=["transformers"], help="NAME or NAME=PYTHON")
     parser.add_argument("--steps", action="store_true", help="time single forwards of ours instead")
     options = parser.parse_args()
     tune_allocator()

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <omp.h>
+#include <type_traits>
 #include <vector>
 
 #include "cpu_vectors.h"
@@ -33,6 +34,24 @@ constexpr int TILE_ROWS = 2 * LANES;
 constexpr int TILE_TOKENS = LANES == 16 ? 12 : 6;  // tile + inputs fill the registers
 constexpr int DEPTH = 256;                // columns of a tile: its weights stay in the nearest cache
 constexpr int AHEAD = 2048;               // bytes that are asked for before they are needed
+constexpr int LONGEST_TURN = 1 << 17;     // weights of a stream that a thread takes at a time
+
+// --- who multiplies which rows ---------------------------------------------------------------------------------------
+
+// Call four_rows(row, apart) for the rows row, row + apart, row + 2 apart and row + 3 apart, and one_row(row) for the few
+// that are left, until each row had its turn; the threads of the region take some when they have done their last ones.
+//
+// Four rows come from four quarters of the matrix: processors read ahead along a few streams of addresses, each up to
+// the end of its page, so that four streams give up to half as much again as one does.
+template <typename FourRows, typename OneRow>
+void in_four_streams(const Matrix& matrix, FourRows four_rows, OneRow one_row) {
+    int quarter = matrix.rows / 4, threads = omp_get_num_threads();
+    int turn = std::clamp(quarter / (4 * threads), 1, std::max(1, LONGEST_TURN / matrix.columns));
+#pragma omp for schedule(dynamic, turn) nowait
+    for (int row = 0; row < quarter; ++row) four_rows(row, quarter);
+    if (omp_get_thread_num() == threads - 1)
+        for (int row = 4 * quarter; row < matrix.rows; ++row) one_row(row);
+}
 
 // --- weights of any kind as float32 ----------------------------------------------------------------------------------
 
@@ -120,52 +139,74 @@ inline __m256i add_products(__m256i total, __m256i left, __m256i right) {
 #endif
 }
 
-// One row with TOKENS tokens from `first` on; PARTS numbers lie in two bytes: 2 of int8, 4 of int4.
-template <int TOKENS, int PARTS>
-inline void integer_row(const Matrix& matrix, int row, const Integers& inputs, int first, float* y) {
+// ROWS rows that lie `apart` rows from each other, with TOKENS tokens from `first` on; PARTS numbers lie in two bytes:
+// 2 of int8, 4 of int4.
+template <int ROWS, int TOKENS, int PARTS>
+inline void integer_block(const Matrix& matrix, int first_row, int apart, const Integers& inputs, int first, float* y) {
     constexpr int CHUNK = 16 * PARTS;
     constexpr int BITS = 16 / PARTS;
     int columns = matrix.columns, blocks = columns / BLOCK;
-    const uint8_t* bytes = static_cast<const uint8_t*>(matrix.weights) + size_t(row) * columns * BITS / 8;
-    const float* scales = matrix.scales + size_t(row) * matrix.groups;
+    size_t stride = size_t(apart) * columns * BITS / 8;
+    const uint8_t* bytes = static_cast<const uint8_t*>(matrix.weights) + size_t(first_row) * columns * BITS / 8;
+    const float* scales = matrix.scales + size_t(first_row) * matrix.groups;
     const __m256i low = _mm256_set1_epi16((1 << BITS) - 1);
-    __m256 sums[TOKENS] = {};
+    __m256 sums[ROWS][TOKENS] = {};
     for (int block = 0; block < blocks; ++block) {
-        __m256i totals[TOKENS];
+        __m256i totals[ROWS][TOKENS];
         for (int m = 0; m < TOKENS; ++m)
-            totals[m] = _mm256_zextsi128_si256(_mm_cvtsi32_si128(inputs.offsets[(first + m) * blocks + block]));
+            for (int row = 0; row < ROWS; ++row)
+                totals[row][m] = _mm256_zextsi128_si256(_mm_cvtsi32_si128(inputs.offsets[(first + m) * blocks + block]));
         const int16_t* x = &inputs.numbers[size_t(first) * columns + block * BLOCK];
         for (int start = 0; start < BLOCK; start += CHUNK, bytes += 32, x += CHUNK) {
-            _mm_prefetch((const char*)bytes + AHEAD, _MM_HINT_T0);
-            __m256i pairs = _mm256_loadu_si256((const __m256i*)bytes);
+            __m256i pairs[ROWS];
+            for (int row = 0; row < ROWS; ++row) {
+                _mm_prefetch((const char*)bytes + row * stride + AHEAD, _MM_HINT_T0);
+                pairs[row] = _mm256_loadu_si256((const __m256i*)(bytes + row * stride));
+            }
             for (int part = 0; part < PARTS; ++part) {
-                __m256i weights = _mm256_srli_epi16(pairs, BITS * part);
-                if (part < PARTS - 1) weights = _mm256_and_si256(weights, low);
+                __m256i numbers[TOKENS];
                 for (int m = 0; m < TOKENS; ++m)
-                    totals[m] = add_products(
-                        totals[m], weights, _mm256_loadu_si256((const __m256i*)(x + size_t(m) * columns + 16 * part)));
+                    numbers[m] = _mm256_loadu_si256((const __m256i*)(x + size_t(m) * columns + 16 * part));
+                for (int row = 0; row < ROWS; ++row) {
+                    __m256i weights = _mm256_srli_epi16(pairs[row], BITS * part);
+                    if (part < PARTS - 1) weights = _mm256_and_si256(weights, low);
+                    for (int m = 0; m < TOKENS; ++m) totals[row][m] = add_products(totals[row][m], weights, numbers[m]);
+                }
             }
         }
-        float scale = PARTS == 4 ? scales[block] : 1.0f;
-        for (int m = 0; m < TOKENS; ++m)
-            sums[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals[m]),
-                                      _mm256_set1_ps(inputs.scales[(first + m) * blocks + block] * scale), sums[m]);
+        for (int row = 0; row < ROWS; ++row) {
+            float scale = PARTS == 4 ? scales[size_t(row) * apart * matrix.groups + block] : 1.0f;
+            for (int m = 0; m < TOKENS; ++m)
+                sums[row][m] =
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals[row][m]),
+                                    _mm256_set1_ps(inputs.scales[(first + m) * blocks + block] * scale), sums[row][m]);
+        }
     }
-    for (int m = 0; m < TOKENS; ++m) {
-        float total = sum_of_eight(sums[m]);
-        y[size_t(first + m) * matrix.rows + row] = PARTS == 2 ? total * scales[0] : total;
+    for (int row = 0; row < ROWS; ++row)
+        for (int m = 0; m < TOKENS; ++m) {
+            float total = sum_of_eight(sums[row][m]);
+            y[size_t(first + m) * matrix.rows + first_row + row * apart] = PARTS == 2 ? total * scales[size_t(row) * apart] : total;
+        }
+}
+
+template <int ROWS, int PARTS>
+inline void integers_times_tokens(const Matrix& matrix, int row, int apart, const Integers& inputs, int num_tokens, float* y) {
+    int first = 0;
+    if (num_tokens == 1) return integer_block<ROWS, 1, PARTS>(matrix, row, apart, inputs, 0, y);
+    for (int each = 0; each < ROWS; ++each) {
+        int here = row + each * apart;
+        for (first = 0; first + 4 <= num_tokens; first += 4) integer_block<1, 4, PARTS>(matrix, here, 0, inputs, first, y);
+        if (num_tokens - first == 1) integer_block<1, 1, PARTS>(matrix, here, 0, inputs, first, y);
+        if (num_tokens - first == 2) integer_block<1, 2, PARTS>(matrix, here, 0, inputs, first, y);
+        if (num_tokens - first == 3) integer_block<1, 3, PARTS>(matrix, here, 0, inputs, first, y);
     }
 }
 
 template <int PARTS>
-void integer_rows(const Matrix& matrix, int begin, int end, const Integers& inputs, int num_tokens, float* y) {
-    for (int row = begin; row < end; ++row) {
-        int first = 0;
-        for (; first + 4 <= num_tokens; first += 4) integer_row<4, PARTS>(matrix, row, inputs, first, y);
-        if (num_tokens - first == 1) integer_row<1, PARTS>(matrix, row, inputs, first, y);
-        if (num_tokens - first == 2) integer_row<2, PARTS>(matrix, row, inputs, first, y);
-        if (num_tokens - first == 3) integer_row<3, PARTS>(matrix, row, inputs, first, y);
-    }
+void integer_rows(const Matrix& matrix, const Integers& inputs, int num_tokens, float* y) {
+    in_four_streams(
+        matrix, [&](int row, int apart) { integers_times_tokens<4, PARTS>(matrix, row, apart, inputs, num_tokens, y); },
+        [&](int row) { integers_times_tokens<1, PARTS>(matrix, row, 0, inputs, num_tokens, y); });
 }
 #endif
 
@@ -216,11 +257,12 @@ struct Input {
 
 // --- few tokens, float32 ---------------------------------------------------------------------------------------------
 
-// y[m][row] = w[row] · x[m] for ROWS rows and TOKENS tokens, as accumulators in registers. IS_FIRST: the weights come
-// from memory, and so will the next rows': they are asked for meanwhile.
+// y[m][row] = w[row] · x[m] for ROWS rows that lie `apart` rows from each other, and TOKENS tokens, as accumulators in
+// registers. IS_FIRST: the weights come from memory, and so will the rows after them: these are asked for meanwhile.
 template <int ROWS, int TOKENS, bool IS_FIRST, typename Weight>
-inline void block(const Weight* w, int columns, const float* x, float* y, int y_stride) {
+inline void block(const Weight* w, int apart, int columns, const float* x, float* y, int y_stride) {
     Vector sums[ROWS][TOKENS] = {};
+    size_t stride = size_t(apart) * columns;
     int column = 0;
     for (; column + LANES <= columns; column += LANES) {
         Vector inputs[TOKENS];
@@ -229,8 +271,8 @@ inline void block(const Weight* w, int columns, const float* x, float* y, int y_
             keep_in_register(inputs[m]);
         }
         for (int row = 0; row < ROWS; ++row) {
-            if (IS_FIRST) ask_for(w + size_t(row + ROWS) * columns + column);
-            Vector weight = load(w + size_t(row) * columns + column);
+            if (IS_FIRST) ask_for(w + row * stride + columns + column);
+            Vector weight = load(w + row * stride + column);
             for (int m = 0; m < TOKENS; ++m) sums[row][m] += weight * inputs[m];
         }
     }
@@ -238,46 +280,54 @@ inline void block(const Weight* w, int columns, const float* x, float* y, int y_
         for (int m = 0; m < TOKENS; ++m) {
             float total = sum(sums[row][m]);
             for (int rest = column; rest < columns; ++rest)
-                total += to_float(w[size_t(row) * columns + rest]) * x[size_t(m) * columns + rest];
-            y[size_t(m) * y_stride + row] = total;
+                total += to_float(w[row * stride + rest]) * x[size_t(m) * columns + rest];
+            y[size_t(m) * y_stride + row * apart] = total;
         }
 }
 
 template <int ROWS, typename Weight>
-inline void rows_times_tokens(const Weight* w, int columns, const float* x, int num_tokens, float* y, int y_stride) {
-    if (num_tokens == 1) return block<ROWS, 1, true>(w, columns, x, y, y_stride);
-    if (num_tokens == 2) return block<ROWS, 2, true>(w, columns, x, y, y_stride);
-    block<ROWS, 3, true>(w, columns, x, y, y_stride);  // as many accumulators as there are registers for
+inline void rows_times_tokens(const Weight* w, int apart, int columns, const float* x, int num_tokens, float* y, int y_stride) {
+    if (num_tokens == 1) return block<ROWS, 1, true>(w, apart, columns, x, y, y_stride);
+    if (num_tokens == 2) return block<ROWS, 2, true>(w, apart, columns, x, y, y_stride);
+    auto at = [&](int m) { return x + size_t(m) * columns; };
+    auto to = [&](int m) { return y + size_t(m) * y_stride; };
+    if (num_tokens == 4) {
+        block<ROWS, 2, true>(w, apart, columns, x, y, y_stride);
+        return block<ROWS, 2, false>(w, apart, columns, at(2), to(2), y_stride);
+    }
+    block<ROWS, 3, true>(w, apart, columns, x, y, y_stride);  // as many accumulators as there are registers for
     int m = 3;
-    for (; m + 3 <= num_tokens; m += 3)
-        block<ROWS, 3, false>(w, columns, x + size_t(m) * columns, y + size_t(m) * y_stride, y_stride);
-    if (num_tokens - m == 2) block<ROWS, 2, false>(w, columns, x + size_t(m) * columns, y + size_t(m) * y_stride, y_stride);
-    if (num_tokens - m == 1) block<ROWS, 1, false>(w, columns, x + size_t(m) * columns, y + size_t(m) * y_stride, y_stride);
+    for (; m + 3 <= num_tokens; m += 3) block<ROWS, 3, false>(w, apart, columns, at(m), to(m), y_stride);
+    if (num_tokens - m == 2) block<ROWS, 2, false>(w, apart, columns, at(m), to(m), y_stride);
+    if (num_tokens - m == 1) block<ROWS, 1, false>(w, apart, columns, at(m), to(m), y_stride);
 }
 
 template <typename Weight>
-void stream_rows(const Matrix& matrix, int begin, int end, const Input& input, float* y) {
+void stream_rows(const Matrix& matrix, const Input& input, float* y) {
     const Weight* weights = static_cast<const Weight*>(matrix.weights);
-    int columns = matrix.columns, row = begin;
-    for (; row + 4 <= end; row += 4)  // four rows stay in the cache for all tokens
-        rows_times_tokens<4>(weights + size_t(row) * columns, columns, input.x, input.num_tokens, y + row, matrix.rows);
-    for (; row < end; ++row)
-        rows_times_tokens<1>(weights + size_t(row) * columns, columns, input.x, input.num_tokens, y + row, matrix.rows);
+    int columns = matrix.columns, num_tokens = input.num_tokens;
+    auto times_tokens = [&](auto rows, int row, int apart) {  // the rows stay in the cache for all tokens
+        const Weight* w = weights + size_t(row) * columns;
+        rows_times_tokens<decltype(rows)::value>(w, apart, columns, input.x, num_tokens, y + row, matrix.rows);
+    };
+    in_four_streams(
+        matrix, [&](int row, int apart) { times_tokens(std::integral_constant<int, 4>{}, row, apart); },
+        [&](int row) { times_tokens(std::integral_constant<int, 1>{}, row, 0); });
 }
 
 // Weights that are not float32 are widened once for several tokens.
-void widened_rows(const Matrix& matrix, int begin, int end, const Input& input, float* y, std::vector<float>& buffer) {
+void widened_rows(const Matrix& matrix, const Input& input, float* y, std::vector<float>& buffer) {
     int columns = matrix.columns;
     buffer.resize(4 * size_t(columns));
-    for (int row = begin; row < end; row += 4) {
-        int some = std::min(4, end - row);
-        for (int i = 0; i < some; ++i) widen_row(matrix, row + i, 0, columns, &buffer[size_t(i) * columns]);
-        if (some == 4)
-            rows_times_tokens<4>(buffer.data(), columns, input.x, input.num_tokens, y + row, matrix.rows);
-        else
-            for (int i = 0; i < some; ++i)
-                rows_times_tokens<1>(&buffer[size_t(i) * columns], columns, input.x, input.num_tokens, y + row + i, matrix.rows);
-    }
+    auto widened = [&](auto rows, int row, int apart) {
+        constexpr int ROWS = decltype(rows)::value;
+        for (int i = 0; i < ROWS; ++i) widen_row(matrix, row + i * apart, 0, columns, &buffer[size_t(i) * columns]);
+        for (int i = 0; i < ROWS; ++i)
+            rows_times_tokens<1>(&buffer[size_t(i) * columns], 0, columns, input.x, input.num_tokens, y + row + i * apart, matrix.rows);
+    };
+    in_four_streams(
+        matrix, [&](int row, int apart) { widened(std::integral_constant<int, 4>{}, row, apart); },
+        [&](int row) { widened(std::integral_constant<int, 1>{}, row, 0); });
 }
 
 // --- many tokens -----------------------------------------------------------------------------------------------------
@@ -329,15 +379,16 @@ inline void multiply_tile(const float* x, const float* w, int depth, bool is_fir
     }
 }
 
-void tiled_rows(const Matrix& matrix, int begin, int end, const Input& input, float* y, std::vector<float>& buffer) {
+void tiled_rows(const Matrix& matrix, const Input& input, float* y, std::vector<float>& buffer) {
     buffer.resize(2 * size_t(TILE_ROWS) * DEPTH);
     float *straight = buffer.data(), *turned = straight + size_t(TILE_ROWS) * DEPTH;
-    for (int row = begin; row < end; row += TILE_ROWS) {
-        int rows = std::min(TILE_ROWS, end - row);
+#pragma omp for schedule(dynamic, 1) nowait
+    for (int row = 0; row < matrix.rows; row += TILE_ROWS) {
+        int rows = std::min(TILE_ROWS, matrix.rows - row);
         for (int column = 0; column < matrix.columns; column += DEPTH) {
             int depth = std::min(DEPTH, matrix.columns - column);
             for (int i = 0; i < TILE_ROWS; ++i)
-                widen_row(matrix, std::min(row + i, end - 1), column, depth, straight + size_t(i) * depth);
+                widen_row(matrix, std::min(row + i, matrix.rows - 1), column, depth, straight + size_t(i) * depth);
             transpose(straight, depth, turned);
             for (int token = 0; token < input.num_tokens; token += TILE_TOKENS) {
                 const float* x = input.tiles + size_t(token) * matrix.columns + size_t(column) * TILE_TOKENS;
@@ -348,24 +399,21 @@ void tiled_rows(const Matrix& matrix, int begin, int end, const Input& input, fl
     }
 }
 
-// This thread's share of y (N, rows) = x (N, columns) · weightsᵀ; no barrier.
+// y (N, rows) = x (N, columns) · weightsᵀ, shared by the threads, all of which call it; no barrier stands at its end.
 void multiply(const Matrix& matrix, Input& input, float* y) {
     static thread_local std::vector<float> buffer;
-    int threads = omp_get_num_threads(), thread = omp_get_thread_num();
-    int each = ((matrix.rows + threads - 1) / threads + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    int begin = std::min(matrix.rows, thread * each), end = std::min(matrix.rows, begin + each);
     if (input.num_tokens == 0) return;
-    if (input.tiles) return tiled_rows(matrix, begin, end, input, y, buffer);
+    if (input.tiles) return tiled_rows(matrix, input, y, buffer);
 #ifdef __AVX2__
     if (takes_integers(matrix, input.num_tokens)) {
         const Integers& integers = input.integers(matrix.kind);
-        if (matrix.kind == INT8) return integer_rows<2>(matrix, begin, end, integers, input.num_tokens, y);
-        return integer_rows<4>(matrix, begin, end, integers, input.num_tokens, y);
+        if (matrix.kind == INT8) return integer_rows<2>(matrix, integers, input.num_tokens, y);
+        return integer_rows<4>(matrix, integers, input.num_tokens, y);
     }
 #endif
-    if (matrix.kind == FLOAT32) return stream_rows<float>(matrix, begin, end, input, y);
-    if (matrix.kind == BFLOAT16) return stream_rows<Bfloat16>(matrix, begin, end, input, y);
-    widened_rows(matrix, begin, end, input, y, buffer);
+    if (matrix.kind == FLOAT32) return stream_rows<float>(matrix, input, y);
+    if (matrix.kind == BFLOAT16) return stream_rows<Bfloat16>(matrix, input, y);
+    widened_rows(matrix, input, y, buffer);
 }
 
 }  // namespace

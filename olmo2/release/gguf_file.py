@@ -110,6 +110,8 @@ def describe_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, num_rows: 
         kind = gguf.TokenType.CONTROL if added["special"] else gguf.TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], kind
     merges = layout["model"]["merges"]
+    if not merges:
+        raise UsageError(f"{source}: its vocabulary is of single bytes, and GGUF's readers want merges")
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(SAME_WORDS)
     writer.add_token_list(tokens)
