@@ -127,7 +127,7 @@ template <typename Number>
 void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Workspace& work, Input& input, float* scores) {
     int num_tokens = tokens.num_tokens, hidden = model.hidden, head_dim = model.head_dim;
     int kv_size = model.kv_heads * head_dim, group = model.heads / model.kv_heads;
-    input.take(work.x.data(), num_tokens, hidden, work.tiles);
+    input.take(work.x.data(), num_tokens, layer.query, work.tiles);
     multiply(layer.query, input, work.query.data());
     multiply(layer.key, input, work.key.data());
     multiply(layer.value, input, work.value.data());
@@ -151,11 +151,11 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
                        tokens.pages + size_t(n) * tokens.longest, tokens.places[n] + 1, head / group, &work.query[at], scores,
                        &work.mixed[at]);
     }
-    input.take(work.mixed.data(), num_tokens, hidden, work.tiles);
+    input.take(work.mixed.data(), num_tokens, layer.output, work.tiles);
     multiply(layer.output, input, work.result.data());
 #pragma omp barrier
     add_normalised(model, layer.attention_norm, num_tokens, work);
-    input.take(work.x.data(), num_tokens, hidden, work.tiles);
+    input.take(work.x.data(), num_tokens, layer.gate, work.tiles);
     multiply(layer.gate, input, work.gate.data());
     multiply(layer.up, input, work.up.data());
 #pragma omp barrier
@@ -165,7 +165,7 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
         gate = gate / (1.0f + exponential(-gate)) * load(&work.up[i * LANES]);
         put(&work.gate[i * LANES], gate);
     }
-    input.take(work.gate.data(), num_tokens, model.inner, work.tiles);
+    input.take(work.gate.data(), num_tokens, layer.down, work.tiles);
     multiply(layer.down, input, work.result.data());
 #pragma omp barrier
     add_normalised(model, layer.mlp_norm, num_tokens, work);
@@ -195,7 +195,7 @@ extern "C" void forward(const Model* model, const Tokens* tokens, int num_thread
         for (int row = 0; row < tokens->num_wanted; ++row)
             normalise(&work.x[size_t(tokens->wanted[row]) * model->hidden], model->norm, model->hidden, model->eps, nullptr,
                       &wanted[size_t(row) * model->hidden]);
-        input.take(wanted.data(), tokens->num_wanted, model->hidden, work.tiles);
+        input.take(wanted.data(), tokens->num_wanted, model->head, work.tiles);
         multiply(model->head, input, tokens->logits);
     }
 }

@@ -29,10 +29,11 @@ struct Matrix {
 
 constexpr int BLOCK = 128;                // columns that share a scale of the tokens' integers, and a group of int4
 constexpr int MOST_STREAMED = 16;         // tokens up to which integers are multiplied
-constexpr int LEAST_TILED = 64;           // tokens from which on tiles pay
+constexpr int LEAST_TILED = 13;           // tokens from which on tiles pay for weights that must be widened,
+constexpr int LEAST_TILED_FLOAT32 = 40;   // and for those that need not
 constexpr int TILE_ROWS = 2 * LANES;
 constexpr int TILE_TOKENS = LANES == 16 ? 12 : 6;  // tile + inputs fill the registers
-constexpr int DEPTH = 256;                // columns of a tile: its weights stay in the nearest cache
+constexpr int DEPTH = 4096;               // columns of a tile at most: its weights stay in a near cache
 constexpr int AHEAD = 2048;               // bytes that are asked for before they are needed
 constexpr int LONGEST_TURN = 1 << 17;     // weights of a stream that a thread takes at a time
 
@@ -219,6 +220,11 @@ inline bool takes_integers(const Matrix& matrix, int num_tokens) {
 #endif
 }
 
+inline int least_tiled(const Matrix& matrix) {
+    if (matrix.kind == FLOAT32) return LEAST_TILED_FLOAT32;
+    return takes_integers(matrix, MOST_STREAMED) ? MOST_STREAMED + 1 : LEAST_TILED;
+}
+
 // --- what all products of the same tokens share ----------------------------------------------------------------------
 
 struct Input {
@@ -228,10 +234,11 @@ struct Input {
     Integers eight, four;  // each thread's own, made when they are needed
     bool has_eight, has_four;
 
-    // Every thread calls it; the tiles lie in `room`, which they share. With many tokens a barrier stands at its end.
-    void take(const float* from, int tokens, int width, std::vector<float>& room) {
-        x = from, num_tokens = tokens, columns = width, has_eight = has_four = false, tiles = nullptr;
-        if (num_tokens < LEAST_TILED) return;
+    // Every thread calls it. Tiles are made if they pay for `first`, the first matrix of its products; they lie in
+    // `room`, which the threads share, and a barrier stands at their end.
+    void take(const float* from, int tokens, const Matrix& first, std::vector<float>& room) {
+        x = from, num_tokens = tokens, columns = first.columns, has_eight = has_four = false, tiles = nullptr;
+        if (num_tokens < least_tiled(first)) return;
         int num_tiles = (num_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
 #pragma omp for schedule(static)
         for (int tile = 0; tile < num_tiles; ++tile)
@@ -370,12 +377,16 @@ inline void multiply_tile(const float* x, const float* w, int depth, bool is_fir
             sums[m][1] += right * input;
         }
     }
-    for (int m = 0; m < tokens; ++m, y += stride) {
-        float found[TILE_ROWS] = {};
-        if (!is_first) std::memcpy(found, y, rows * sizeof(float));
-        Vector left = load(found) + sums[m][0], right = load(found + LANES) + sums[m][1];
-        put(found, left), put(found + LANES, right);
-        std::memcpy(y, found, rows * sizeof(float));
+    for (int m = 0; m < TILE_TOKENS; ++m, y += stride) {
+        if (m >= tokens) break;
+        if (rows == TILE_ROWS) {
+            if (!is_first) sums[m][0] += load(y), sums[m][1] += load(y + LANES);
+            put(y, sums[m][0]), put(y + LANES, sums[m][1]);
+        } else {
+            float found[TILE_ROWS];
+            put(found, sums[m][0]), put(found + LANES, sums[m][1]);
+            for (int row = 0; row < rows; ++row) y[row] = is_first ? found[row] : y[row] + found[row];
+        }
     }
 }
 
@@ -403,7 +414,7 @@ void tiled_rows(const Matrix& matrix, const Input& input, float* y, std::vector<
 void multiply(const Matrix& matrix, Input& input, float* y) {
     static thread_local std::vector<float> buffer;
     if (input.num_tokens == 0) return;
-    if (input.tiles) return tiled_rows(matrix, input, y, buffer);
+    if (input.tiles && input.num_tokens >= least_tiled(matrix)) return tiled_rows(matrix, input, y, buffer);
 #ifdef __AVX2__
     if (takes_integers(matrix, input.num_tokens)) {
         const Integers& integers = input.integers(matrix.kind);

@@ -192,13 +192,18 @@ def test_quantized_weights_equal_the_layers_own_products(
         assert (found - expected).square().mean().sqrt() < tolerance * expected.square().mean().sqrt()
 
 
-def test_many_tokens_equal_the_model() -> None:
-    """Enough of them for tiles of tokens, and a number that fills none."""
-    for dtype, config in ((torch.float32, GROUPED), (torch.bfloat16, PLAIN)):
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("num_tokens", [4, 5, 8, 12, 13, 16, 17, 39, 40, 101])
+def test_any_number_of_tokens_equals_the_model(num_tokens: int, threads: int) -> None:
+    """Rows that stream and tiles of tokens, full and not; tiles of more columns than one holds."""
+    torch.set_num_threads(threads)
+    deep = replace(PLAIN, intermediate_size=4640, num_hidden_layers=1)
+    for dtype, config in ((torch.float32, GROUPED), (torch.float32, deep), (torch.bfloat16, PLAIN)):
         model = build(config, dtype)
         forward = compiled(model, empty(config, dtype))
-        ids = torch.randint(config.vocab_size, (101,), generator=torch.Generator().manual_seed(2)).tolist()
-        slices = [Slice(list(range(7)), 0, 101)]
+        ids = torch.randint(config.vocab_size, (num_tokens,), generator=torch.Generator().manual_seed(2)).tolist()
+        slices = [Slice(list(range(7)), 0, num_tokens)]
         exact = own_logits(copy.deepcopy(model).float(), empty(config, torch.float32), ids, slices)
         tolerance = {torch.float32: 2e-5, torch.bfloat16: 0.15}[dtype]
-        torch.testing.assert_close(forward.logits(ids, slices, range(101)), exact, rtol=tolerance, atol=tolerance)
+        found = forward.logits(ids, slices, range(num_tokens))
+        torch.testing.assert_close(found, exact, rtol=tolerance, atol=tolerance)
