@@ -58,53 +58,95 @@ void rotate(float* heads, int num_heads, int head_dim, const float* cos, const f
         }
 }
 
-// What one query head of one token attends to.
-template <typename Number>
+// The most tokens of a sequence, one after the other, whose queries are multiplied with its keys at a time.
+constexpr int MOST_QUERIES = 4;
+
+// What one query head attends to in QUERIES tokens, which follow each other in a sequence; the first has `num_keys` keys.
+// scores: QUERIES rows of `room`.
+template <int QUERIES, typename Number>
 void attend(const Model& model, const Number* keys, const Number* values, const int32_t* pages, int num_keys, int kv_head,
-            const float* query, float* scores, float* mixed) {
-    int head_dim = model.head_dim, page_tokens = model.page_tokens;
-    float factor = 1.0f / std::sqrt(float(head_dim)), highest = -INFINITY;
+            const float* query, float* scores, int room, float* mixed) {
+    constexpr int KEYS = 8 / QUERIES;  // so that eight products are under way at a time
+    int head_dim = model.head_dim, page_tokens = model.page_tokens, all_keys = num_keys + QUERIES - 1;
+    int rounded = (all_keys + page_tokens - 1) / page_tokens * page_tokens;
+    float factor = 1.0f / std::sqrt(float(head_dim));
     auto page_of = [&](const Number* from, int start) {
         return from + (size_t(pages[start / page_tokens]) * model.kv_heads + kv_head) * page_tokens * head_dim;
     };
-    for (int start = 0; start < num_keys; start += page_tokens) {
-        const Number* key = page_of(keys, start);
-        for (int place = start; place < std::min(num_keys, start + page_tokens); ++place, key += head_dim) {
-            Vector products = {};
-            for (int i = 0; i < head_dim; i += LANES) products += load(key + i) * load(query + i);
-            scores[place] = sum(products) * factor;
-            highest = std::max(highest, scores[place]);
+    for (int start = 0; start < rounded; start += page_tokens)
+        for (int place = 0; place < page_tokens; place += KEYS) {
+            const Number* key = page_of(keys, start) + size_t(place) * head_dim;
+            Vector products[8] = {};
+            for (int i = 0; i < head_dim; i += LANES)
+                for (int k = 0; k < KEYS; ++k) {
+                    Vector some = load(key + k * head_dim + i);
+                    for (int q = 0; q < QUERIES; ++q) products[q * KEYS + k] += some * load(query + q * model.hidden + i);
+                }
+            float found[8];
+            eight_sums(products, found);
+            for (int q = 0; q < QUERIES; ++q)
+                for (int k = 0; k < KEYS; ++k) scores[q * room + start + place + k] = found[q * KEYS + k] * factor;
         }
+    float shares[QUERIES];
+    for (int q = 0; q < QUERIES; ++q) {
+        float *row = scores + q * room, highest = -INFINITY;
+        for (int place = num_keys + q; place < rounded; ++place) row[place] = -INFINITY;
+        for (int place = 0; place < num_keys + q; ++place) highest = std::max(highest, row[place]);
+        Vector totals = {};
+        for (int place = 0; place < rounded; place += LANES) {
+            Vector some = exponential(load(row + place) - highest);
+            some = load(row + place) == -INFINITY ? Vector{} : some;
+            put(row + place, some);
+            totals += some;
+        }
+        shares[q] = 1.0f / sum(totals);
     }
-    for (int place = num_keys; place % LANES; ++place) scores[place] = -INFINITY;
-    Vector totals = {};
-    for (int place = 0; place < num_keys; place += LANES) {
-        Vector some = exponential(load(scores + place) - highest);
-        some = load(scores + place) == -INFINITY ? Vector{} : some;
-        put(scores + place, some);
-        totals += some;
-    }
-    float share = 1.0f / sum(totals);
-    std::memset(mixed, 0, head_dim * sizeof(float));
-    for (int start = 0; start < num_keys; start += page_tokens) {
-        const Number* value = page_of(values, start);
-        for (int place = start; place < std::min(num_keys, start + page_tokens); ++place, value += head_dim) {
-            float weight = scores[place] * share;
-            for (int i = 0; i < head_dim; i += LANES) {
-                Vector next = load(mixed + i) + load(value + i) * weight;
-                put(mixed + i, next);
+    auto mix = [&](auto width, int i) {  // so many vectors from column i on
+        constexpr int WIDTH = decltype(width)::value;
+        Vector sums[QUERIES][WIDTH] = {};
+        for (int start = 0; start < all_keys; start += page_tokens) {
+            const Number* value = page_of(values, start) + i;
+            for (int place = start; place < std::min(all_keys, start + page_tokens); ++place, value += head_dim)
+                for (int v = 0; v < WIDTH; ++v) {
+                    Vector some = load(value + v * LANES);
+                    for (int q = 0; q < QUERIES; ++q) sums[q][v] += some * scores[q * room + place];
+                }
+        }
+        for (int q = 0; q < QUERIES; ++q)
+            for (int v = 0; v < WIDTH; ++v) {
+                Vector some = sums[q][v] * shares[q];
+                put(mixed + q * model.hidden + i + v * LANES, some);
             }
-        }
+    };
+    int i = 0;
+    for (; i + KEYS * LANES <= head_dim; i += KEYS * LANES) mix(std::integral_constant<int, KEYS>{}, i);
+    for (; i < head_dim; i += LANES) mix(std::integral_constant<int, 1>{}, i);
+}
+
+// The first token of each block of at most MOST_QUERIES that follow each other in a sequence, and the end.
+std::vector<int> blocks_of(const Model& model, const Tokens& tokens) {
+    std::vector<int> blocks;
+    for (int n = 0; n < tokens.num_tokens; ++n) {
+        auto page = [&](int token, int place) { return tokens.pages[size_t(token) * tokens.longest + place / model.page_tokens]; };
+        // The page that a token is written to belongs to its sequence alone.
+        bool goes_on = n > 0 && tokens.places[n] == tokens.places[n - 1] + 1 &&
+                       page(n, tokens.places[n - 1]) == page(n - 1, tokens.places[n - 1]);
+        if (!goes_on || n - blocks.back() == MOST_QUERIES) blocks.push_back(n);
     }
+    blocks.push_back(tokens.num_tokens);
+    return blocks;
 }
 
 struct Workspace {
     std::vector<float> x, query, key, value, mixed, result, gate, up, tiles;
+    std::vector<int> blocks;
+    int num_scores;  // keys of the longest sequence, to whole pages
 
-    Workspace(const Model& model, int num_tokens)
+    Workspace(const Model& model, const Tokens& tokens, int num_tokens)
         : x(size_t(num_tokens) * model.hidden), query(x.size()), key(size_t(num_tokens) * model.kv_heads * model.head_dim),
           value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(num_tokens) * model.inner), up(gate.size()),
-          tiles(num_tokens < LEAST_TILED ? 0 : Input::room(num_tokens, std::max(model.hidden, model.inner))) {}
+          tiles(num_tokens < LEAST_TILED ? 0 : Input::room(num_tokens, std::max(model.hidden, model.inner))),
+          blocks(blocks_of(model, tokens)), num_scores(tokens.longest * model.page_tokens) {}
 };
 
 template <typename Number>
@@ -144,12 +186,21 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
         store_heads<Number>(model, layer.values, page, place % model.page_tokens, &work.value[size_t(n) * kv_size]);
     }
 #pragma omp for schedule(dynamic, 1)
-    for (int job = 0; job < num_tokens * model.heads; ++job) {
-        int n = job / model.heads, head = job % model.heads;
+    for (int job = 0; job < int(work.blocks.size() - 1) * model.heads; ++job) {
+        int block = job / model.heads, head = job % model.heads, n = work.blocks[block];
         size_t at = size_t(n) * hidden + size_t(head) * head_dim;
-        attend<Number>(model, static_cast<const Number*>(layer.keys), static_cast<const Number*>(layer.values),
-                       tokens.pages + size_t(n) * tokens.longest, tokens.places[n] + 1, head / group, &work.query[at], scores,
-                       &work.mixed[at]);
+        auto attend_to = [&](auto queries, int more) {
+            attend<decltype(queries)::value>(model, static_cast<const Number*>(layer.keys),
+                                             static_cast<const Number*>(layer.values),
+                                             tokens.pages + size_t(n) * tokens.longest, tokens.places[n] + more + 1,
+                                             head / group, &work.query[at + size_t(more) * hidden], scores,
+                                             work.num_scores, &work.mixed[at + size_t(more) * hidden]);
+        };
+        int num_queries = work.blocks[block + 1] - n;
+        if (num_queries == MOST_QUERIES)
+            attend_to(std::integral_constant<int, MOST_QUERIES>{}, 0);
+        else
+            for (int more = 0; more < num_queries; ++more) attend_to(std::integral_constant<int, 1>{}, more);
     }
     input.take(work.mixed.data(), num_tokens, layer.output, work.tiles);
     multiply(layer.output, input, work.result.data());
@@ -176,12 +227,11 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
 extern "C" int forward_lanes() { return LANES; }
 
 extern "C" void forward(const Model* model, const Tokens* tokens, int num_threads) {
-    Workspace work(*model, tokens->num_tokens);
+    Workspace work(*model, *tokens, tokens->num_tokens);
     std::vector<float> wanted(size_t(tokens->num_wanted) * model->hidden);
-    int num_scores = (tokens->longest * model->page_tokens + LANES - 1) / LANES * LANES + LANES;
 #pragma omp parallel num_threads(num_threads)
     {
-        std::vector<float> scores(num_scores);
+        std::vector<float> scores(size_t(MOST_QUERIES) * work.num_scores);
         Input input;
 #pragma omp for schedule(static)
         for (int n = 0; n < tokens->num_tokens; ++n) widen_row(model->embedding, tokens->ids[n], 0, model->hidden, &work.x[size_t(n) * model->hidden]);

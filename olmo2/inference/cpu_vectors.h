@@ -83,6 +83,26 @@ inline float sum(Vector values) {
 #endif
 }
 
+// The sums of eight vectors.
+inline void eight_sums(const Vector* from, float* to) {
+#ifdef __AVX2__
+    __m256 halves[8];
+    for (int i = 0; i < 8; ++i) {
+#ifdef __AVX512F__
+        halves[i] = _mm256_add_ps(_mm512_castps512_ps256((__m512)from[i]),
+                                  _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)from[i], 1)));
+#else
+        halves[i] = (__m256)from[i];
+#endif
+    }
+    __m256 first = _mm256_hadd_ps(_mm256_hadd_ps(halves[0], halves[1]), _mm256_hadd_ps(halves[2], halves[3]));
+    __m256 second = _mm256_hadd_ps(_mm256_hadd_ps(halves[4], halves[5]), _mm256_hadd_ps(halves[6], halves[7]));
+    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_permute2f128_ps(first, second, 0x20), _mm256_permute2f128_ps(first, second, 0x31)));
+#else
+    for (int i = 0; i < 8; ++i) to[i] = sum(from[i]);
+#endif
+}
+
 // e^x to 2e-7, relative: x = n ln 2 + r with a polynomial in r.
 inline Vector exponential(Vector x) {
     x = x < -87.0f ? Vector{} - 87.0f : x;

@@ -112,6 +112,22 @@ def test_bfloat16_is_as_near_to_exact_as_the_model(config: ModelConfig) -> None:
         assert error < 1.1 * (own_logits(model, theirs, ids, slices) - expected).square().mean() < 0.1
 
 
+def test_places_that_follow_each_other_in_different_sequences() -> None:
+    """Two answers with a common beginning, one of which is at the place after the other's."""
+    model = build(GROUPED, torch.float32)
+    ours, theirs = empty(GROUPED, torch.float32), empty(GROUPED, torch.float32)
+    forward = compiled(model, ours)
+    for ids, slices in (
+        (list(range(1, 41)), [Slice([5, 2, 7], 0, 40)]),
+        (list(range(60, 69)), [Slice([5, 2, 6], 32, 9)]),
+        ([3, 4], [Slice([5, 2, 7], 40, 1), Slice([5, 2, 6], 41, 1)]),
+        ([*range(7)], [Slice([5, 2, 7], 41, 7)]),
+        ([9, 8, 7], [Slice([5, 2, 7, 0], 48, 1), Slice([5, 2, 6], 42, 1), Slice([5, 2, 6], 43, 1)]),
+    ):
+        found = forward.logits(ids, slices, range(len(ids)))
+        torch.testing.assert_close(found, own_logits(model, theirs, ids, slices), rtol=1e-5, atol=2e-5)
+
+
 def test_only_the_wanted_rows() -> None:
     model = build(PLAIN, torch.float32)
     forward = compiled(model, empty(PLAIN, torch.float32))
