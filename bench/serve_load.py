@@ -129,11 +129,13 @@ async def load(port: int, process: int, clients: int, seconds: float) -> tuple[f
     tasks = [asyncio.create_task(client(port, number, until, seen)) for number in range(clients)]
     await asyncio.sleep(WARM_UP)
     before, begun = await asyncio.to_thread(counted, port), time.perf_counter()
-    memory = []
+    memory, used = [], time.process_time()
     while time.monotonic() < until:
         await asyncio.sleep(1)
         memory.append(resident(process))
     speed = (await asyncio.to_thread(counted, port) - before) / (time.perf_counter() - begun)
+    used = time.process_time() - used
+    print(f"the clients took {100 * used / seconds / (os.cpu_count() or 1):.0f}% of the processors", flush=True)
     await asyncio.gather(*tasks)
     return speed, memory, seen
 
