@@ -41,13 +41,13 @@ from olmo2.model.init import initialise
 from olmo2.model.quantized import Scheme
 from olmo2.model.sizes import model_config
 from olmo2.model.transformer import Transformer
-from olmo2.parallel.allocator import tune_allocator
+from olmo2.parallel.allocator import KEEP_BYTES, tune_allocator
 from olmo2.release.export import ExportRecipe, export
 from olmo2.tokenizer.byte_pair import train_byte_pair
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SCHEMES = {"int8": Scheme(8), "int4": Scheme(4, INT4_GROUP)}
-SAME_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
+SAME_ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(KEEP_BYTES))
 PEER_SCRIPT = Path(__file__).with_name("generate_peers.py")
 STEPS = (1, 2, 4, 8, 16, 64, 256)
 

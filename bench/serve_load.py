@@ -21,31 +21,18 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from generate_cpu import CASES, write_folder
 
-from olmo2.base.files import atomic_folder
-from olmo2.checkpoint.folder import load_model, write_model_folder
+from olmo2.checkpoint.folder import load_model
 from olmo2.inference.engine import Engine
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
-from olmo2.model.init import initialise
-from olmo2.model.sizes import model_config
-from olmo2.model.transformer import Transformer
 from olmo2.parallel.allocator import tune_allocator
-from olmo2.tokenizer.byte_pair import train_byte_pair
 
 PROMPT_TOKENS = 32
 NEW_TOKENS = (32, 96)  # at least, at most: so that answers do not end together
 WARM_UP = 20  # seconds
 TOKENS = r'olmo2_tokens_total\{kind="written"\}'
-
-
-def write_model(folder: Path) -> None:
-    """Write the model."""
-    model = Transformer(model_config("olmo2-34m", vocab_size=8192))
-    initialise(model, 0)
-    with atomic_folder(folder) as unfinished:
-        tokenizer = train_byte_pair(["as small as can be"] * 9, 280)
-        write_model_folder(unfinished, model.state_dict(), model.config, tokenizer, dtype=torch.bfloat16)
 
 
 def some_prompt(numbers: random.Random) -> list[int]:
@@ -149,7 +136,7 @@ def main() -> None:
     tune_allocator()
     with tempfile.TemporaryDirectory(prefix="serve-load-") as scratch:
         folder = Path(scratch) / "model"
-        write_model(folder)
+        write_folder(CASES["many40m"], folder, torch.bfloat16)
         alone = [engine_alone(folder, options.clients, options.seconds / 4)]
         print(f"the engine alone, before: {alone[0]:.0f} tokens/s", flush=True)
         command = [sys.executable, "-m", "olmo2", "serve", str(folder), "--port=0"]

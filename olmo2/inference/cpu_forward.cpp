@@ -142,10 +142,10 @@ struct Workspace {
     std::vector<int> blocks;
     int num_scores;  // keys of the longest sequence, to whole pages
 
-    Workspace(const Model& model, const Tokens& tokens, int num_tokens)
-        : x(size_t(num_tokens) * model.hidden), query(x.size()), key(size_t(num_tokens) * model.kv_heads * model.head_dim),
-          value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(num_tokens) * model.inner), up(gate.size()),
-          tiles(num_tokens < LEAST_TILED ? 0 : Input::room(num_tokens, std::max(model.hidden, model.inner))),
+    Workspace(const Model& model, const Tokens& tokens)
+        : x(size_t(tokens.num_tokens) * model.hidden), query(x.size()), key(size_t(tokens.num_tokens) * model.kv_heads * model.head_dim),
+          value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(tokens.num_tokens) * model.inner), up(gate.size()),
+          tiles(tokens.num_tokens < LEAST_TILED ? 0 : Input::room(tokens.num_tokens, std::max(model.hidden, model.inner))),
           blocks(blocks_of(model, tokens)), num_scores(tokens.longest * model.page_tokens) {}
 };
 
@@ -227,7 +227,7 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
 extern "C" int forward_lanes() { return LANES; }
 
 extern "C" void forward(const Model* model, const Tokens* tokens, int num_threads) {
-    Workspace work(*model, *tokens, tokens->num_tokens);
+    Workspace work(*model, *tokens);
     std::vector<float> wanted(size_t(tokens->num_wanted) * model->hidden);
 #pragma omp parallel num_threads(num_threads)
     {

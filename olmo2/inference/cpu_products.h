@@ -192,11 +192,10 @@ inline void integer_block(const Matrix& matrix, int first_row, int apart, const 
 
 template <int ROWS, int PARTS>
 inline void integers_times_tokens(const Matrix& matrix, int row, int apart, const Integers& inputs, int num_tokens, float* y) {
-    int first = 0;
     if (num_tokens == 1) return integer_block<ROWS, 1, PARTS>(matrix, row, apart, inputs, 0, y);
     for (int each = 0; each < ROWS; ++each) {
-        int here = row + each * apart;
-        for (first = 0; first + 4 <= num_tokens; first += 4) integer_block<1, 4, PARTS>(matrix, here, 0, inputs, first, y);
+        int here = row + each * apart, first = 0;
+        for (; first + 4 <= num_tokens; first += 4) integer_block<1, 4, PARTS>(matrix, here, 0, inputs, first, y);
         if (num_tokens - first == 1) integer_block<1, 1, PARTS>(matrix, here, 0, inputs, first, y);
         if (num_tokens - first == 2) integer_block<1, 2, PARTS>(matrix, here, 0, inputs, first, y);
         if (num_tokens - first == 3) integer_block<1, 3, PARTS>(matrix, here, 0, inputs, first, y);
@@ -325,16 +324,15 @@ void stream_rows(const Matrix& matrix, const Input& input, float* y) {
 // Weights that are not float32 are widened once for several tokens.
 void widened_rows(const Matrix& matrix, const Input& input, float* y, std::vector<float>& buffer) {
     int columns = matrix.columns;
-    buffer.resize(4 * size_t(columns));
-    auto widened = [&](auto rows, int row, int apart) {
-        constexpr int ROWS = decltype(rows)::value;
-        for (int i = 0; i < ROWS; ++i) widen_row(matrix, row + i * apart, 0, columns, &buffer[size_t(i) * columns]);
-        for (int i = 0; i < ROWS; ++i)
-            rows_times_tokens<1>(&buffer[size_t(i) * columns], 0, columns, input.x, input.num_tokens, y + row + i * apart, matrix.rows);
+    buffer.resize(columns);
+    auto one_row = [&](int row) {
+        widen_row(matrix, row, 0, columns, buffer.data());
+        rows_times_tokens<1>(buffer.data(), 0, columns, input.x, input.num_tokens, y + row, matrix.rows);
     };
-    in_four_streams(
-        matrix, [&](int row, int apart) { widened(std::integral_constant<int, 4>{}, row, apart); },
-        [&](int row) { widened(std::integral_constant<int, 1>{}, row, 0); });
+    auto four_rows = [&](int row, int apart) {
+        for (int i = 0; i < 4; ++i) one_row(row + i * apart);
+    };
+    in_four_streams(matrix, four_rows, one_row);
 }
 
 // --- many tokens -----------------------------------------------------------------------------------------------------

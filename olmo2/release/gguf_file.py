@@ -7,7 +7,7 @@ architecture "olmo2", in which queries and keys are not reordered.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 import numpy as np
@@ -22,7 +22,6 @@ from olmo2.model.sizes import ModelConfig
 from olmo2.tokenizer.byte_pair import SHAPES_OF_WORDS
 from olmo2.tokenizer.tokenizer import Tokenizer
 
-GgufType = Literal["f32", "f16", "bf16", "q8_0"]
 TYPES: dict[str, tuple[gguf.GGMLQuantizationType, gguf.LlamaFileType]] = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -32,8 +31,8 @@ TYPES: dict[str, tuple[gguf.GGMLQuantizationType, gguf.LlamaFileType]] = {
 SAME_WORDS = "dbrx"  # llama.cpp's name of a pre-tokenizer that cuts text as dolma2 does
 
 
-def write_gguf(source: Path, target: Path, kind: GgufType, tick: Callable[[int, int], None]) -> None:
-    """Write the model of a folder as the file `target`, one tensor at a time in memory.
+def write_gguf(source: Path, target: Path, kind: str, tick: Callable[[int, int], None]) -> None:
+    """Write the model of a folder as the file `target`, its matrices of a `kind` of TYPES, one at a time in memory.
 
     `tick` is told the number of tensors written and of all. Raises UsageError for a tokenizer that the format cannot
     hold, for rows that do not divide into blocks, and for values that have no room in float16.

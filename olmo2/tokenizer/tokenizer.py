@@ -47,7 +47,7 @@ class Tokenizer:
         self._backend = load_backend(text, source)
         self._backend.encode_special_tokens = True  # meaning: text that looks like a control token stays text
         # Of what decides the ids: other programs write the same tokenizer with other spaces and an idle post-processor.
-        layout = json.loads(text)
+        layout = self.layout()
         deciding = {part: layout.get(part) for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         self.fingerprint = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
         self.chat_template = chat_template
