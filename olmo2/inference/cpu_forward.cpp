@@ -1,8 +1,10 @@
 // The forward of an OLMo 2 for few tokens on a CPU, as one parallel region: what reads weights as fast as memory gives
-// them, without a library call for every operation. Activations are float32; the cache is float32 or bfloat16.
+// them, without a library call for every operation. Activations are float32; the cache is float32, bfloat16 or float16.
 // cpu_forward.py compiles and calls it; the reference is the model itself.
 //
 // Shapes   N tokens of any sequences · C hidden · I inner · H query heads · K key-value heads · D head width
+
+#include <memory>
 
 #include "cpu_products.h"
 
@@ -137,15 +139,27 @@ std::vector<int> blocks_of(const Model& model, const Tokens& tokens) {
     return blocks;
 }
 
+// Numbers that are not set to zero first, which a vector does.
+struct Numbers {
+    explicit Numbers(size_t count) : count(count), numbers(new float[count]) {}
+    float& operator[](size_t i) { return numbers[i]; }
+    float* data() { return numbers.get(); }
+    size_t size() const { return count; }
+
+  private:
+    size_t count;
+    std::unique_ptr<float[]> numbers;
+};
+
 struct Workspace {
-    std::vector<float> x, query, key, value, mixed, result, gate, up, tiles;
+    Numbers x, query, key, value, mixed, result, gate, up, tiles;
     std::vector<int> blocks;
     int num_scores;  // keys of the longest sequence, to whole pages
 
     Workspace(const Model& model, const Tokens& tokens)
         : x(size_t(tokens.num_tokens) * model.hidden), query(x.size()), key(size_t(tokens.num_tokens) * model.kv_heads * model.head_dim),
           value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(tokens.num_tokens) * model.inner), up(gate.size()),
-          tiles(tokens.num_tokens < LEAST_TILED ? 0 : Input::room(tokens.num_tokens, std::max(model.hidden, model.inner))),
+          tiles(tokens.num_tokens < LEAST_TILED ? 0 : room_of_tiles(tokens.num_tokens, std::max(model.hidden, model.inner))),
           blocks(blocks_of(model, tokens)), num_scores(tokens.longest * model.page_tokens) {}
 };
 
@@ -169,7 +183,7 @@ template <typename Number>
 void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Workspace& work, Input& input, float* scores) {
     int num_tokens = tokens.num_tokens, hidden = model.hidden, head_dim = model.head_dim;
     int kv_size = model.kv_heads * head_dim, group = model.heads / model.kv_heads;
-    input.take(work.x.data(), num_tokens, layer.query, work.tiles);
+    input.take(work.x.data(), num_tokens, layer.query, work.tiles.data());
     multiply(layer.query, input, work.query.data());
     multiply(layer.key, input, work.key.data());
     multiply(layer.value, input, work.value.data());
@@ -202,11 +216,11 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
         else
             for (int more = 0; more < num_queries; ++more) attend_to(std::integral_constant<int, 1>{}, more);
     }
-    input.take(work.mixed.data(), num_tokens, layer.output, work.tiles);
+    input.take(work.mixed.data(), num_tokens, layer.output, work.tiles.data());
     multiply(layer.output, input, work.result.data());
 #pragma omp barrier
     add_normalised(model, layer.attention_norm, num_tokens, work);
-    input.take(work.x.data(), num_tokens, layer.gate, work.tiles);
+    input.take(work.x.data(), num_tokens, layer.gate, work.tiles.data());
     multiply(layer.gate, input, work.gate.data());
     multiply(layer.up, input, work.up.data());
 #pragma omp barrier
@@ -216,7 +230,7 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
         gate = gate / (1.0f + exponential(-gate)) * load(&work.up[i * LANES]);
         put(&work.gate[i * LANES], gate);
     }
-    input.take(work.gate.data(), num_tokens, layer.down, work.tiles);
+    input.take(work.gate.data(), num_tokens, layer.down, work.tiles.data());
     multiply(layer.down, input, work.result.data());
 #pragma omp barrier
     add_normalised(model, layer.mlp_norm, num_tokens, work);
@@ -228,7 +242,7 @@ extern "C" int forward_lanes() { return LANES; }
 
 extern "C" void forward(const Model* model, const Tokens* tokens, int num_threads) {
     Workspace work(*model, *tokens);
-    std::vector<float> wanted(size_t(tokens->num_wanted) * model->hidden);
+    Numbers wanted(size_t(tokens->num_wanted) * model->hidden);
 #pragma omp parallel num_threads(num_threads)
     {
         std::vector<float> scores(size_t(MOST_QUERIES) * work.num_scores);
@@ -238,6 +252,8 @@ extern "C" void forward(const Model* model, const Tokens* tokens, int num_thread
         for (int number = 0; number < model->num_layers; ++number) {
             if (model->cache_kind == FLOAT32)
                 run_layer<float>(*model, model->layers[number], *tokens, work, input, scores.data());
+            else if (model->cache_kind == FLOAT16)
+                run_layer<Float16>(*model, model->layers[number], *tokens, work, input, scores.data());
             else
                 run_layer<Bfloat16>(*model, model->layers[number], *tokens, work, input, scores.data());
         }
@@ -245,7 +261,7 @@ extern "C" void forward(const Model* model, const Tokens* tokens, int num_thread
         for (int row = 0; row < tokens->num_wanted; ++row)
             normalise(&work.x[size_t(tokens->wanted[row]) * model->hidden], model->norm, model->hidden, model->eps, nullptr,
                       &wanted[size_t(row) * model->hidden]);
-        input.take(wanted.data(), tokens->num_wanted, model->head, work.tiles);
+        input.take(wanted.data(), tokens->num_wanted, model->head, work.tiles.data());
         multiply(model->head, input, tokens->logits);
     }
 }

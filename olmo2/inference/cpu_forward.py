@@ -1,7 +1,7 @@
 """The forward of few tokens on a CPU in compiled C++ (cpu_forward.cpp), in the place of the model's own.
 
-What it computes is what the model computes, in float32 throughout. With many tokens torch's matrix products are
-faster; the engine chooses by their number.
+What it computes is what the model computes, in float32, but for products of a bfloat16 model on processors that
+multiply it. The engine chooses between the two by the number of tokens.
 """
 
 import ctypes
@@ -19,10 +19,9 @@ from olmo2.model.block import Block
 from olmo2.model.quantized import QuantizedLinear
 from olmo2.model.rope import rope_tables
 from olmo2.model.transformer import Transformer
-from olmo2.parallel.device import is_bf16_fast
 
-KINDS = {torch.float32: 0, torch.bfloat16: 1}
-PACKED_KINDS = {8: 2, 4: 3}  # by bits
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+PACKED_KINDS = {8: 3, 4: 4}  # by bits
 WIDEST_VECTOR = 16  # numbers; widths must be multiples of it
 
 
@@ -32,7 +31,7 @@ class Matrix(ctypes.Structure):
     _fields_ = [
         ("weights", c_void_p),
         ("scales", c_void_p),
-        *((name, c_int32) for name in ("rows", "columns", "kind", "groups")),
+        *((name, c_int32) for name in ("rows", "columns", "kind", "groups", "is_bfloat16", "padding")),
     ]
 
 
@@ -74,7 +73,7 @@ class CpuForward:
     """A model and its cache as the compiled forward sees them; their memory is shared, not copied."""
 
     def __init__(self, model: Transformer, cache: PagedCache, library: ctypes.CDLL) -> None:
-        self.library, self.config = library, model.config
+        self.library, self.config, self.is_bfloat16 = library, model.config, model.dtype == torch.bfloat16
         self.kept: list[Tensor] = [cache.keys, cache.values]  # what C++ has pointers to
         config = model.config
         blocks: Any = model.model.layers
@@ -116,14 +115,15 @@ class CpuForward:
         self.kept.append(packed)
         kind, groups = PACKED_KINDS[layer.scheme.bits], layer.weight_scale.shape[1]
         scales = self.precise(layer.weight_scale)
-        return Matrix(packed.data_ptr(), scales, layer.out_features, layer.in_features, kind, groups)
+        shape = layer.out_features, layer.in_features
+        return Matrix(packed.data_ptr(), scales, *shape, kind, groups, self.is_bfloat16, 0)
 
     def plain(self, weight: Tensor) -> Matrix:
         """Describe a matrix of floating-point numbers."""
         weight = weight.detach().contiguous()
         self.kept.append(weight)
         rows, columns = weight.shape
-        return Matrix(weight.data_ptr(), None, rows, columns, KINDS[weight.dtype], 0)
+        return Matrix(weight.data_ptr(), None, rows, columns, KINDS[weight.dtype], 0, self.is_bfloat16, 0)
 
     def precise(self, weight: Tensor) -> int:
         """Return where norms or scales lie in float32."""
@@ -156,9 +156,9 @@ class CpuForward:
 def most_tokens(model: Transformer) -> int:
     """Return up to how many tokens of a forward the compiled one is the faster (bench/generate_cpu.py).
 
-    Where the processor multiplies bfloat16 itself, torch does so with many tokens; elsewhere nothing is faster.
+    Where the processor multiplies tiles of bfloat16 (AMX), torch does so with many tokens; elsewhere nothing is faster.
     """
-    is_fast_elsewhere = model.dtype == torch.bfloat16 and is_bf16_fast(torch.device("cpu"))
+    is_fast_elsewhere = model.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()
     return 16 if is_fast_elsewhere else 2**31
 
 
@@ -167,7 +167,7 @@ def cpu_forward(model: Transformer, cache: PagedCache) -> CpuForward | None:
     config = model.config
     dtypes = {parameter.dtype for parameter in model.parameters()}
     is_one_dtype = len(dtypes) == 1 and model.model.compute_dtype in (None, *dtypes)
-    if model.device.type != "cpu" or not is_one_dtype or not dtypes <= {torch.float32, torch.bfloat16}:
+    if model.device.type != "cpu" or not is_one_dtype or not dtypes <= set(KINDS):
         return None
     if config.head_dim % WIDEST_VECTOR or config.intermediate_size % WIDEST_VECTOR:
         return None

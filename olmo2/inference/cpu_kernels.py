@@ -17,7 +17,7 @@ from olmo2.base.files import partial_path
 from olmo2.checkpoint.model_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("cpu_forward.cpp")
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("cpu_vectors.h", "cpu_products.h"))
+HEADERS = tuple(sorted(SOURCE.parent.glob("cpu_*.h")))
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-std=c++17", "-shared", "-fPIC")
 COMPILERS = ("g++", "clang++", "c++")
 

@@ -24,6 +24,25 @@ struct Bfloat16 {
     uint16_t bits;
 };
 
+struct Float16 {
+    uint16_t bits;
+};
+
+inline float from_bits(uint32_t bits) {
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
+
+inline float to_float(float value) { return value; }
+inline float to_float(Bfloat16 value) { return from_bits(uint32_t(value.bits) << 16); }
+inline float to_float(Float16 value) {
+    uint32_t sign = uint32_t(value.bits & 0x8000) << 16, rest = uint32_t(value.bits & 0x7FFF) << 13;
+    // The exponent is 112 too small, which a product puts right, of subnormal numbers too; infinity and NaN have the highest.
+    float size = rest >= 0x0F800000 ? from_bits(rest | 0x70000000) : from_bits(rest) * 0x1p112f;
+    return sign ? -size : size;
+}
+
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 #if defined(__AVX512F__)  // compilers make many instructions of what processors have one for
 inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)); }
@@ -33,12 +52,25 @@ inline Unsigned widen(const Bfloat16* from) { return (Unsigned)_mm256_cvtepu16_e
 inline Unsigned widen(const Bfloat16* from) { return __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Unsigned); }
 #endif
 inline Vector load(const Bfloat16* from) { return (Vector)(widen(from) << 16); }
+inline Vector load(const Float16* from) {
+#if defined(__AVX512F__)
+    return (Vector)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
+#elif defined(__F16C__)
+    return (Vector)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+#else
+    Vector result;
+    for (int lane = 0; lane < LANES; ++lane) result[lane] = to_float(from[lane]);
+    return result;
+#endif
+}
 
 inline void put(float* to, Vector values) { *reinterpret_cast<Vector*>(to) = values; }
 
 // Compilers would rather load an input again for every row, and loading is what limits them.
 inline void keep_in_register(Vector& values) {
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
+    asm("" : "+v"(values));
+#elif defined(__AVX2__)
     asm("" : "+x"(values));
 #else
     (void)values;
@@ -48,19 +80,27 @@ inline void keep_in_register(Vector& values) {
 // Bring the line of an address near; one that does not exist does no harm.
 inline void ask_for(const void* address) { __builtin_prefetch(address, 0, 2); }
 
-inline float to_float(float value) { return value; }
-inline float to_float(Bfloat16 value) {
-    uint32_t bits = uint32_t(value.bits) << 16;
-    float result;
-    std::memcpy(&result, &bits, 4);
-    return result;
-}
-
 inline void store(float* to, float value) { *to = value; }
 inline void store(Bfloat16* to, float value) {  // to the nearest, ties to even
     uint32_t bits;
     std::memcpy(&bits, &value, 4);
     to->bits = std::isnan(value) ? 0x7FC0 : uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+inline void store(Float16* to, float value) {  // to the nearest, ties to even; infinity beyond the largest
+    uint32_t bits, sign;
+    std::memcpy(&bits, &value, 4);
+    sign = bits >> 16 & 0x8000, bits &= 0x7FFFFFFF;
+    if (bits > 0x7F800000) {
+        to->bits = uint16_t(sign | 0x7E00);
+    } else if (bits >= 0x477FF000) {
+        to->bits = uint16_t(sign | 0x7C00);
+    } else if (bits < 0x38800000) {  // subnormal: adding a half leaves as many bits as there are
+        float shifted = from_bits(bits) + 0.5f;
+        std::memcpy(&bits, &shifted, 4);
+        to->bits = uint16_t(sign | (bits - 0x3F000000));
+    } else {
+        to->bits = uint16_t(sign | ((bits - 0x38000000 + 0xFFF + (bits >> 13 & 1)) >> 13));
+    }
 }
 
 #ifdef __AVX2__

@@ -41,7 +41,7 @@ class Scheme:
 class QuantizedLinear(nn.Module):
     """(..., I) -> (..., O) with packed weights; as exact as their rounding, and no faster than floating point.
 
-    That is the reference, and what runs where there is no kernel for it (inference/cpu_products.h has one for CPUs).
+    That is the reference, and what runs where there is no kernel for it (inference/cpu_integers.h has one for CPUs).
     """
 
     weight_packed: Tensor

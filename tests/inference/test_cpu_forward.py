@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -100,11 +101,12 @@ def test_float32_equals_the_model(config: ModelConfig, threads: int) -> None:
     torch.testing.assert_close(ours.values, theirs.values, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("config", [GROUPED, PLAIN])
-def test_bfloat16_is_as_near_to_exact_as_the_model(config: ModelConfig) -> None:
-    model = build(config, torch.bfloat16)
-    exact = build(config, torch.bfloat16).float()
-    ours, theirs = empty(config, torch.bfloat16), empty(config, torch.bfloat16)
+def test_sixteen_bits_are_as_near_to_exact_as_the_model(config: ModelConfig, dtype: torch.dtype) -> None:
+    model = build(config, dtype)
+    exact = build(config, dtype).float()
+    ours, theirs = empty(config, dtype), empty(config, dtype)
     reference, forward = empty(config, torch.float32), compiled(model, ours)
     for ids, slices in all_steps(config):
         expected = own_logits(exact, reference, ids, slices)
@@ -158,6 +160,24 @@ def test_weights_that_change_in_place_are_seen() -> None:
     torch.testing.assert_close(forward.logits(ids, slices, [0]), 2 * before)
 
 
+def test_float16_in_the_cache_is_rounded_as_torch_rounds() -> None:
+    """Also numbers below the smallest normal one and above the largest."""
+    config = replace(PLAIN, num_hidden_layers=1)
+    model = build(config, torch.float16)
+    layer: Any = model.model.layers[0]
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(100)
+        layer.self_attn.v_proj.weight.mul_(torch.linspace(-14, 19, 64).exp2()[:, None])
+    cache = empty(config, torch.float16)
+    compiled(model, cache).logits(list(range(16)), [Slice([0], 0, 16)], [])
+    hidden = model.model.embed_tokens.weight[:16].double()
+    exact = (hidden @ layer.self_attn.v_proj.weight.double().T).unflatten(1, (2, 32)).transpose(0, 1)
+    found = cache.values[0, 0].double()
+    assert found.isinf().any()
+    assert (found.abs() < 2.0**-14).any()
+    torch.testing.assert_close(found, exact.float().half().double(), rtol=2**-10, atol=2.0**-24)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_engine_answers_alike_with_and_without(tokenizer: Tokenizer, dtype: torch.dtype) -> None:
     model = build(GROUPED, dtype)
@@ -176,8 +196,8 @@ def test_the_engine_answers_alike_with_and_without(tokenizer: Tokenizer, dtype: 
 
 
 def test_what_it_cannot_do_is_left_to_the_model() -> None:
-    half = build(PLAIN, torch.float16)
-    assert cpu_forward(half, empty(PLAIN, torch.float16)) is None
+    double = build(PLAIN, torch.float64)
+    assert cpu_forward(double, empty(PLAIN, torch.float64)) is None
     mixed = build(PLAIN, torch.float32)
     mixed.model.compute_dtype = torch.bfloat16
     assert cpu_forward(mixed, empty(PLAIN, torch.bfloat16)) is None
@@ -214,12 +234,13 @@ def test_any_number_of_tokens_equals_the_model(num_tokens: int, threads: int) ->
     """Rows that stream and tiles of tokens, full and not; tiles of more columns than one holds."""
     torch.set_num_threads(threads)
     deep = replace(PLAIN, intermediate_size=4640, num_hidden_layers=1)
-    for dtype, config in ((torch.float32, GROUPED), (torch.float32, deep), (torch.bfloat16, PLAIN)):
+    halves = ((torch.bfloat16, PLAIN), (torch.bfloat16, WIDE), (torch.float16, PLAIN))
+    for dtype, config in ((torch.float32, GROUPED), (torch.float32, deep), *halves):
         model = build(config, dtype)
         forward = compiled(model, empty(config, dtype))
         ids = torch.randint(config.vocab_size, (num_tokens,), generator=torch.Generator().manual_seed(2)).tolist()
         slices = [Slice(list(range(7)), 0, num_tokens)]
         exact = own_logits(copy.deepcopy(model).float(), empty(config, torch.float32), ids, slices)
-        tolerance = {torch.float32: 2e-5, torch.bfloat16: 0.15}[dtype]
+        tolerance = {torch.float32: 2e-5, torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
         found = forward.logits(ids, slices, range(num_tokens))
         torch.testing.assert_close(found, exact, rtol=tolerance, atol=tolerance)
