@@ -27,7 +27,9 @@ SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def whole_number(value: Any) -> Any:
-    """Read ``4e12`` or ``4_000_000`` as the integer it means; leave anything else to the type check."""
+    """Read ``4e12``, ``4_000_000`` or ``8`` as the integer it means; leave anything else to the type check."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"[0-9_]*\.?[0-9_]+[eE]\+?[0-9]+", value):
         value = float(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -168,7 +170,7 @@ def elements(name: str, value: str) -> list[str]:
 def plain_override(argument: str, kinds: dict[str, Any]) -> str:
     """Return a ``--name=value`` in the form that pydantic-settings takes; UsageError for a group without a setting."""
     if not argument.startswith("--"):
-        return argument
+        return os.path.expanduser(argument)
     name, equals, value = argument[2:].partition("=")
     members = [known for known in kinds if known.startswith(f"{name}.")]
     if members and not (value.startswith("{") or value == "null"):

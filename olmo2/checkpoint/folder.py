@@ -37,6 +37,7 @@ from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import (
     CHAT_TEMPLATE_FILE,
+    GENERATION_FILE,
     SPECIAL_TOKENS_FILE,
     TOKENIZER_FILE,
     Tokenizer,
@@ -44,7 +45,6 @@ from olmo2.tokenizer.tokenizer import (
 )
 from olmo2.tokenizer.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 
-GENERATION_FILE = "generation_config.json"
 DtypeChoice = Literal["stored", "fp32", "bf16", "fp16"]
 DTYPE_CHOICES: dict[str, torch.dtype | None] = {
     "stored": None,

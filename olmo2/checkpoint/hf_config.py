@@ -10,6 +10,7 @@ from olmo2.model.sizes import ModelConfig
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 MODEL_TYPE = "olmo2"
+MOST_LAYERS = 1024
 CONSTANTS: dict[str, Any] = {  # what transformers lets vary and OLMo 2 does not
     "hidden_act": "silu",
     "attention_bias": False,
@@ -41,7 +42,8 @@ def config_to_hf(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) 
 
 def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the content of generation_config.json: where generation stops and what it pads with."""
-    return token_ids(tokenizer)
+    ends = tokenizer.end_ids
+    return {**token_ids(tokenizer), "eos_token_id": ends[0] if len(ends) == 1 else list(ends)}
 
 
 def token_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
@@ -73,6 +75,10 @@ def config_from_hf(values: Any, source: str) -> ModelConfig:
         if not is_number or not abs(value) < 2**63:
             raise UsageError(f"{source}: {field.name} must be a number of type {field.type.__name__}, not {value!r}")  # type: ignore[union-attr]
         shape[field.name] = field.type(value)  # type: ignore[operator]
+    if shape["num_hidden_layers"] > MOST_LAYERS:  # said before they are built
+        raise UsageError(
+            f"{source}: num_hidden_layers is {shape['num_hidden_layers']}; more than {MOST_LAYERS} is damage"
+        )
     try:
         config = ModelConfig(**shape)
     except UsageError as error:
@@ -86,13 +92,17 @@ def config_from_hf(values: Any, source: str) -> ModelConfig:
 
 def rope_theta(values: dict[str, Any], source: str) -> Any:
     """Return RoPE's base from `rope_parameters` (transformers 5) or `rope_theta` (transformers 4)."""
-    parameters = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    if not isinstance(parameters, dict):
-        raise UsageError(f"{source}: rope_parameters must be an object, not {parameters!r}")
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind != "default":
-        raise UsageError(f"{source}: RoPE of type {kind!r} is not part of OLMo 2; only 'default' can be read")
-    bases = [base for base in (parameters.get("rope_theta"), values.get("rope_theta")) if base is not None]
-    if len(bases) == 2 and bases[0] != bases[1]:
-        raise UsageError(f"{source}: rope_theta is {bases[1]}, but rope_parameters has {bases[0]}; correct one of them")
-    return bases[0] if bases else None
+    bases = {"rope_theta": values.get("rope_theta")}
+    for name in ("rope_parameters", "rope_scaling"):
+        parameters = values.get(name) or {}
+        if not isinstance(parameters, dict):
+            raise UsageError(f"{source}: {name} must be an object, not {parameters!r}")
+        kind = parameters.get("rope_type", parameters.get("type", "default"))
+        if kind != "default":
+            raise UsageError(f"{source}: RoPE of type {kind!r} is not part of OLMo 2; only 'default' can be read")
+        bases[name] = parameters.get("rope_theta")
+    known = {name: base for name, base in bases.items() if base is not None}
+    if any(base != next(iter(known.values())) for base in known.values()):
+        first, second = list(known.items())[:2]
+        raise UsageError(f"{source}: {first[0]} is {first[1]}, but {second[0]} has {second[1]}; correct one of them")
+    return next(iter(known.values()), None)

@@ -4,6 +4,7 @@ A line that ends with a backslash goes on in the next one. Ctrl-C ends an answer
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -107,6 +108,8 @@ class Session:
         try:
             while True:
                 for update in self.engine.step():
+                    if update.error is not None:
+                        raise update.error
                     print(update.text, end="", flush=True)
                     if update.completion is not None:
                         print()
@@ -126,9 +129,12 @@ class Session:
         if command == "/new":
             self.messages = list(self.opening)
         elif command == "/retry":
+            before = list(self.messages)
             last = self.take_back()
             self.sampling = self.sampling.model_copy(update={"seed": self.sampling.seed + 1})
             self.ask(last)
+            if len(self.messages) < len(before):  # interrupted: what was there stays
+                self.messages = before
         elif command == "/undo":
             self.take_back()
         elif command == "/system":
@@ -172,9 +178,12 @@ class Session:
         """Write the conversation as one line of JSON."""
         if not path:
             raise UsageError("write /save FILE")
-        if Path(path).expanduser().exists():
+        file_name = os.path.expanduser(path)
+        if "\0" in file_name or file_name.startswith("~"):
+            raise UsageError(f"{path!r} cannot be the name of a file; choose another name")
+        if Path(file_name).exists():
             raise UsageError(f"{path} exists; choose another name")
-        with atomic_file(Path(path).expanduser()) as file:
+        with atomic_file(file_name) as file:
             file.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
         print(f"saved {len(self.messages)} messages in {path}")
 

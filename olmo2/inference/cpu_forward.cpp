@@ -34,12 +34,13 @@ struct Tokens {
     int32_t num_tokens, longest, num_wanted, padding;
 };
 
+// `size`: a multiple of LANES
 float inverse_root_mean_square(const float* x, int size, float eps) {
     double squares = 0;
     for (int i = 0; i < size; i += 512) {
-        float part = 0;
-        for (int j = i; j < std::min(size, i + 512); ++j) part += x[j] * x[j];
-        squares += part;
+        Vector part = {};
+        for (int j = i; j < std::min(size, i + 512); j += LANES) part += load(x + j) * load(x + j);
+        squares += sum(part);
     }
     return 1.0f / std::sqrt(float(squares / size) + eps);
 }
@@ -79,9 +80,9 @@ void attend(const Model& model, const Number* keys, const Number* values, const 
         for (int place = 0; place < page_tokens; place += KEYS) {
             const Number* key = page_of(keys, start) + size_t(place) * head_dim;
             Vector products[8] = {};
-            for (int i = 0; i < head_dim; i += LANES)
-                for (int k = 0; k < KEYS; ++k) {
-                    Vector some = load(key + k * head_dim + i);
+            for (int k = 0; k < KEYS; ++k, key += head_dim)
+                for (int i = 0; i < head_dim; i += LANES) {
+                    Vector some = load(key + i);
                     for (int q = 0; q < QUERIES; ++q) products[q * KEYS + k] += some * load(query + q * model.hidden + i);
                 }
             float found[8];
@@ -103,8 +104,9 @@ void attend(const Model& model, const Number* keys, const Number* values, const 
         }
         shares[q] = 1.0f / sum(totals);
     }
-    auto mix = [&](auto width, int i) {  // so many vectors from column i on
+    in_equal_groups<KEYS>(head_dim / LANES, [&](auto width, int first) {  // so many vectors of numbers
         constexpr int WIDTH = decltype(width)::value;
+        int i = first * LANES;
         Vector sums[QUERIES][WIDTH] = {};
         for (int start = 0; start < all_keys; start += page_tokens) {
             const Number* value = page_of(values, start) + i;
@@ -119,10 +121,7 @@ void attend(const Model& model, const Number* keys, const Number* values, const 
                 Vector some = sums[q][v] * shares[q];
                 put(mixed + q * model.hidden + i + v * LANES, some);
             }
-    };
-    int i = 0;
-    for (; i + KEYS * LANES <= head_dim; i += KEYS * LANES) mix(std::integral_constant<int, KEYS>{}, i);
-    for (; i < head_dim; i += LANES) mix(std::integral_constant<int, 1>{}, i);
+    });
 }
 
 // The first token of each block of at most MOST_QUERIES that follow each other in a sequence, and the end.
@@ -246,7 +245,7 @@ extern "C" void forward(const Model* model, const Tokens* tokens, int num_thread
 #pragma omp parallel num_threads(num_threads)
     {
         std::vector<float> scores(size_t(MOST_QUERIES) * work.num_scores);
-        Input input;
+        static thread_local Input input;  // which keeps its room from step to step
 #pragma omp for schedule(static)
         for (int n = 0; n < tokens->num_tokens; ++n) widen_row(model->embedding, tokens->ids[n], 0, model->hidden, &work.x[size_t(n) * model->hidden]);
         for (int number = 0; number < model->num_layers; ++number) {

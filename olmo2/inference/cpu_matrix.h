@@ -35,13 +35,13 @@ inline void with_constant(int count, Call call) {
     call(std::integral_constant<int, MOST>{});
 }
 
-// Call some_tokens(number, first) for as few and as equal groups of at most MOST tokens as there can be.
-template <int MOST, typename SomeTokens>
-inline void in_equal_groups(int num_tokens, SomeTokens some_tokens) {
-    int groups = (num_tokens + MOST - 1) / MOST;
+// Call some(number, first) for as few and as equal groups of at most MOST as `count` can be parted in.
+template <int MOST, typename Some>
+inline void in_equal_groups(int count, Some some) {
+    int groups = (count + MOST - 1) / MOST;
     for (int first = 0; groups > 0; --groups) {
-        int number = (num_tokens - first + groups - 1) / groups;
-        with_constant<MOST>(number, [&](auto constant) { some_tokens(constant, first); });
+        int number = (count - first + groups - 1) / groups;
+        with_constant<MOST>(number, [&](auto constant) { some(constant, first); });
         first += number;
     }
 }

@@ -46,7 +46,9 @@ struct FourRows {
 // found[m][row] = row · x[m] for TOKENS tokens. ASKS: the rows come from memory, and so will those ahead.
 template <int TOKENS, bool ASKS>
 inline void multiply_four_rows(const FourRows& rows, const Bfloat16* x, size_t stride, __m128* found) {
-    __m512 sums[TOKENS][4] = {};
+    __m512 sums[TOKENS][4];
+    for (int m = 0; m < TOKENS; ++m)
+        for (int row = 0; row < 4; ++row) sums[m][row] = _mm512_setzero_ps();
     for (int column = 0; column < rows.columns; column += 2 * LANES) {
         Vector inputs[TOKENS];
         for (int m = 0; m < TOKENS; ++m) {
@@ -60,6 +62,7 @@ inline void multiply_four_rows(const FourRows& rows, const Bfloat16* x, size_t s
             for (int m = 0; m < TOKENS; ++m) sums[m][row] = _mm512_dpbf16_ps(sums[m][row], weights, (__m512bh)inputs[m]);
         }
     }
+#pragma GCC unroll 6
     for (int m = 0; m < TOKENS; ++m) found[m] = four_sums(sums[m][0], sums[m][1], sums[m][2], sums[m][3]);
 }
 

@@ -4,6 +4,7 @@ Requests come and go at any time. Each step reads, in one forward, the newest to
 much of waiting prompts as there is room for; so no answer waits for another to end, and none is padded.
 """
 
+import math
 from itertools import accumulate, islice
 
 import torch
@@ -11,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from olmo2.base.config import Settings
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.inference.cpu_forward import cpu_forward, most_tokens
 from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.memory_budget import num_pages_for
@@ -58,14 +59,19 @@ class Engine(EngineBase):
 
     def check(self, request: Request) -> int:
         """Return how many tokens a request may come to. Raises UsageError for one that can never be answered."""
-        last_id = super().check(request)
-        if last_id > self.pool.num_pages * PAGE_TOKENS:
+        last_id, room = super().check(request), self.pool.num_pages * PAGE_TOKENS
+        if last_id - (not request.is_scored_only) > room:  # the last token of an answer is not stored
             prompt_tokens = len(request.prompt)
             raise UsageError(
                 f"a prompt of {prompt_tokens} tokens and its answer of {last_id - prompt_tokens} have no room in a "
-                f"cache of {self.pool.num_pages * PAGE_TOKENS} tokens; ask for less, or raise cache_tokens"
+                f"cache of {room} tokens; ask for less, or raise cache_tokens"
             )
         return last_id
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return min(self.context, self.pool.num_pages * PAGE_TOKENS)
 
     def begin(self, sequence: Sequence) -> None:
         """Let a sequence wait for its turn."""
@@ -79,6 +85,7 @@ class Engine(EngineBase):
         """Do one forward and return what it has added to answers and measurements."""
         pieces = self.scheduler.plan()
         if not pieces:
+            assert self.is_idle, "no request has room, and nothing that runs will make any"
             return []
         to_score = [sequence.places_to_score(num_tokens) for sequence, num_tokens in pieces]
         answering = [
@@ -91,10 +98,7 @@ class Engine(EngineBase):
             self.scheduler.stored(sequence, num_tokens)
         self.note_scores(pieces, to_score, scored)
         measured = [each for each, _ in pieces if each.request.is_scored_only and each.num_waiting == 0]
-        return [
-            *(Update(each.id, [], "", self.complete(each, "length")) for each in measured),
-            *self.answer(answering, newest),
-        ]
+        return [*map(self.measured, measured), *self.answer(answering, newest)]
 
     @torch.inference_mode()
     def forward(self, pieces: list[Piece], to_score: list[range], answering: list[Sequence]) -> tuple[Tensor, Tensor]:
@@ -137,13 +141,30 @@ class Engine(EngineBase):
                 begin += len(places)
 
     def answer(self, sequences: list[Sequence], logits: Tensor) -> list[Update]:
-        """Choose the next token of every sequence whose known tokens are all read."""
+        """Choose the next token of every sequence whose known tokens are all read; end those that have no logits."""
+        is_finite = logits.amax(dim=-1).isfinite().tolist() if sequences else []
+        if not all(is_finite):
+            broken = [self.broken(each) for each, is_fine in zip(sequences, is_finite, strict=True) if not is_fine]
+            rows = [row for row, is_fine in enumerate(is_finite) if is_fine]
+            return [*broken, *self.answer([sequences[row] for row in rows], logits[rows])]
         if not sequences:
             return []
         settings = [each.request.sampling for each in sequences]
         tokens = choose_tokens(logits, settings, [each.ids for each in sequences], [each.random for each in sequences])
         self.note_logprobs(sequences, tokens, logits)
         return [self.extend(sequence, token) for sequence, token in zip(sequences, tokens, strict=True)]
+
+    def measured(self, sequence: Sequence) -> Update:
+        """End a request that writes nothing."""
+        if not all(map(math.isfinite, sequence.completion.prompt_logprobs)):
+            return self.broken(sequence)
+        return Update(sequence.id, [], "", self.complete(sequence, "length"))
+
+    def broken(self, sequence: Sequence) -> Update:
+        """End a request for which the model has computed no numbers."""
+        self.cancel(sequence.id)
+        what = "the model's logits are not finite: its weights are damaged, or float16 is too narrow for them"
+        return Update(sequence.id, [], "", error=RunError(what))
 
     def note_logprobs(self, sequences: list[Sequence], tokens: list[int], logits: Tensor) -> None:
         """Note the log-probabilities of chosen tokens, and of the likeliest ones, where they were asked for."""

@@ -19,6 +19,7 @@ class EngineBase(ABC):
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.context, self.vocab_size = config.max_position_embeddings, config.vocab_size
+        self.end_ids = frozenset(tokenizer.end_ids)
         self.sequences: dict[int, Sequence] = {}
         self.numbers = count()
 
@@ -74,6 +75,11 @@ class EngineBase(ABC):
             self.drop(sequence)
 
     @property
+    def longest(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return self.context
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self.sequences
@@ -83,7 +89,7 @@ class EngineBase(ABC):
         sampling, completion = sequence.request.sampling, sequence.completion
         sequence.ids.append(token)
         completion.token_ids.append(token)
-        is_end = (token == self.tokenizer.eos_id and not sampling.ignore_end) or token in sampling.stop_ids
+        is_end = (token in self.end_ids and not sampling.ignore_end) or token in sampling.stop_ids
         text = "" if is_end else sequence.stream.push(token)
         reason: FinishReason | None = None
         if is_end or sequence.stream.is_stopped:
@@ -114,8 +120,11 @@ class EngineBase(ABC):
         """Answer all requests and return what they came to, in their order.
 
         `on_update` is told the number of the request, from 0, and what a step has added to its answer. Requests that
-        were submitted before are worked on too; what comes of them is not returned.
+        were submitted before are worked on too; what comes of them is not returned. Raises UsageError for a request
+        that can never be answered, before any is begun, and RunError for one whose logits are not finite.
         """
+        for request in requests:
+            self.check(request)
         number_of = {self.submit(request): number for number, request in enumerate(requests)}
         found: dict[int, Completion] = {}
         try:
@@ -124,6 +133,8 @@ class EngineBase(ABC):
                     number = number_of.get(update.id)
                     if number is None:
                         continue
+                    if update.error is not None:
+                        raise update.error
                     if on_update is not None:
                         on_update(number, update)
                     if update.completion is not None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
+from olmo2.base.errors import RunError, UsageError
 from olmo2.inference.engine import Engine
 from olmo2.inference.request import Request, Update
 
@@ -57,9 +58,13 @@ class EngineWorker:
         self.loop = asyncio.get_running_loop()
         self.thread.start()
 
+    def stop_soon(self) -> None:
+        """Give up what is under way."""
+        self.inbox.put(self.request_stop)
+
     async def stop(self) -> None:
         """Give up what is under way and end the thread."""
-        self.inbox.put(self.request_stop)
+        self.stop_soon()
         await asyncio.to_thread(self.thread.join)
 
     @property
@@ -70,8 +75,13 @@ class EngineWorker:
     def submit(self, requests: Sequence[Request]) -> Job:
         """Hand requests to the engine, all or none; whoever does must `release` the job in any case.
 
-        Raises UsageError for a request that can never be answered and BusyError if there is no room for all.
+        Raises UsageError for a request that can never be answered, BusyError if there is no room for all, and
+        BrokenStepError if the engine has stopped.
         """
+        if len(requests) > self.most_requests:
+            raise UsageError(f"{len(requests)} answers are more than this server works on ({self.most_requests})")
+        if not self.is_alive:
+            raise BrokenStepError("the engine has stopped; the server must be started again")
         for request in requests:
             self.engine.check(request)
         if self.num_open + len(requests) > self.most_requests:
@@ -107,29 +117,40 @@ class EngineWorker:
 
     def run(self) -> None:
         """Take in what has come, do a step, hand out what it brought: the thread."""
-        while not self.is_stopping:
-            with suppress(Empty):
-                while not self.is_stopping:
-                    self.inbox.get(block=self.engine.is_idle)()
-            if self.is_stopping:
-                break
-            try:
-                updates = self.engine.step()
-            except Exception as error:  # noqa: BLE001 (of any kind: those who wait must hear of it)
-                self.break_off(error)
-                continue
-            found = [(*self.jobs[update.id], update) for update in updates if update.id in self.jobs]
-            for update in updates:
-                if update.completion is not None:
-                    self.jobs.pop(update.id, None)
-            self.call(lambda found=found: self.hand_out(found))  # type: ignore[misc]
+        try:
+            while not self.is_stopping:
+                try:
+                    self.work()
+                except Exception as error:  # noqa: BLE001 (of any kind: those who wait must hear of it)
+                    self.break_off(error)
+        finally:
+            self.break_off(RuntimeError("the server is stopping"))
+
+    def work(self) -> None:
+        """Take in what has come, and do a step."""
+        with suppress(Empty):
+            while not self.is_stopping:
+                self.inbox.get(block=self.engine.is_idle)()
+        if self.is_stopping:
+            return
+        updates = self.engine.step()
+        found = [(*self.jobs[update.id], update) for update in updates if update.id in self.jobs]
+        for job, _, update in found:
+            if update.completion is not None:
+                del self.jobs[update.id]
+            elif update.error is not None:
+                self.end(job, update.error)
+        self.call(lambda: self.hand_out(found))
 
     def take(self, job: Job) -> None:
         """Let the engine begin with a job."""
-        for place, request in enumerate(job.requests):
-            id = self.engine.submit(request)
-            job.ids.append(id)
-            self.jobs[id] = job, place
+        try:
+            for place, request in enumerate(job.requests):
+                id = self.engine.submit(request)
+                job.ids.append(id)
+                self.jobs[id] = job, place
+        except Exception as error:  # noqa: BLE001 (whoever waits for the job must hear of it)
+            self.end(job, error)
 
     def drop(self, job: Job) -> None:
         """Let the engine end with a job that nobody waits for."""
@@ -139,21 +160,23 @@ class EngineWorker:
 
     def break_off(self, error: Exception) -> None:
         """End everything under way, and tell those who wait why."""
-        waiting = {id(job): job for job, _ in self.jobs.values()}
-        for job in waiting.values():
-            self.drop(job)
-        reason = BrokenStepError(f"{type(error).__name__}: {error}")
-        for job in waiting.values():
-            self.call(lambda job=job: job.updates.put_nowait(reason))  # type: ignore[misc]
+        for job in {id(job): job for job, _ in self.jobs.values()}.values():
+            self.end(job, error)
+
+    def end(self, job: Job, error: Exception) -> None:
+        """End a job, and tell whoever waits for it why."""
+        self.drop(job)
+        reason = BrokenStepError(str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}")
+        self.call(lambda: job.updates.put_nowait(reason))
 
     def hand_out(self, found: Sequence[tuple[Job, int, Update]]) -> None:
         """Give updates to those who wait for them, in the event loop."""
         for job, place, update in found:
-            job.updates.put_nowait((place, update))
+            if update.error is None:  # an error has gone its own way
+                job.updates.put_nowait((place, update))
 
     def request_stop(self) -> None:
-        """Let the thread end."""
-        self.break_off(RuntimeError("the server is stopping"))
+        """Let the thread end, and with it what is under way."""
         self.is_stopping = True
 
     def call(self, function: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ from pydantic import model_validator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from olmo2.checkpoint.folder import find_model_folder
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.prompt_file import CompletionFile, made_with, prompt_ids, read_prompts
 from olmo2.inference.request import Request, Update
@@ -61,10 +62,15 @@ def generate_file(recipe: GenerateRecipe, prompts: Path, output: Path) -> None:
 
     Every row draws with a seed of its own, that of the recipe plus the row's number.
     """
+    model = find_model_folder(recipe.model, recipe.revision)
     engine = recipe.load()
-    rows, ids = read_prompts(prompts, engine.tokenizer, is_chat=recipe.chat)
+
+    def check(ids: list[int]) -> None:
+        engine.check(Request(ids, recipe.sampling))
+
+    rows, ids = read_prompts(prompts, engine.tokenizer, check, is_chat=recipe.chat)
     settings = recipe.model_dump(mode="json", exclude={"verb", "output", "prompts", "engine", "device", "vllm"})
-    file = CompletionFile(output, rows, made_with(settings, prompts))
+    file = CompletionFile(output, rows, made_with(settings, prompts, model))
     to_do = [number for number in range(len(rows)) if number not in file.done]
     if file.done:
         print(f"{len(file.done):,} of {len(rows):,} rows were done before")

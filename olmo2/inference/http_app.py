@@ -33,6 +33,10 @@ SLOW_CLIENT_SECONDS = 30  # to read the rest of what was made in time
 CLIENT_IS_GONE = 499  # nobody reads it; it is for the figures
 
 
+class NoSuchModelError(HTTPException):
+    """A model is asked for that is not here."""
+
+
 class Service:
     """What the endpoints share."""
 
@@ -52,8 +56,7 @@ class Service:
     async def answer(self, body: ChatBody | CompletionBody, http: Request) -> Response:
         """Answer a request, whole or as a stream."""
         self.require_model(body.model)
-        context = self.engine.context
-        requests = await asyncio.to_thread(body.requests, self.engine.tokenizer, self.limits, context)
+        requests = await asyncio.to_thread(body.requests, self.engine.tokenizer, self.limits, self.engine.longest)
         is_chat = isinstance(body, ChatBody)
         echo = isinstance(body, CompletionBody) and bool(body.echo)
         writer = AnswerWriter(self.engine.tokenizer, self.name, requests, is_chat=is_chat, echo=echo)
@@ -68,7 +71,7 @@ class Service:
     def require_model(self, name: str) -> None:
         """Raise an HTTP error for a model that is not here."""
         if name != self.name:
-            raise HTTPException(404, f"there is no model {name!r} here; this server has {self.name!r}")
+            raise NoSuchModelError(404, f"there is no model {name!r} here; this server has {self.name!r}")
 
     async def whole(self, writer: AnswerWriter, job: Job, http: Request) -> Response:
         """Answer in one object; a client that goes away ends the work."""
@@ -146,7 +149,7 @@ class EventStream(StreamingResponse):
 
 def event(value: dict[str, Any]) -> str:
     """Return a server-sent event."""
-    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"data: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}\n\n"
 
 
 async def gone(http: Request) -> None:
@@ -178,7 +181,9 @@ def make_app(
     add_error_handlers(app, service)
     add_endpoints(app, service)
     add_page(app)
-    return Gate(app, limits=limits, api_key=api_key, hosts=hosts, count=service.metrics.note_request)
+    gate = Gate(app, limits=limits, api_key=api_key, hosts=hosts, count=service.metrics.note_request)
+    gate.stop_soon = service.worker.stop_soon
+    return gate
 
 
 def add_endpoints(app: FastAPI, service: Service) -> None:
@@ -252,7 +257,7 @@ def add_error_handlers(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        code = "model_not_found" if error.status_code == 404 else None
+        code = "model_not_found" if isinstance(error, NoSuchModelError) else None
         return JSONResponse(error_object(str(error.detail), code=code), error.status_code, headers=error.headers)
 
     @app.exception_handler(BusyError)
@@ -266,7 +271,8 @@ def add_error_handlers(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(BrokenStepError)
     async def broken(request: Request, error: BrokenStepError) -> Response:
-        return JSONResponse(error_object(str(error), kind="server_error"), 500)
+        status = 500 if service.worker.is_alive else 503
+        return JSONResponse(error_object(str(error), kind="server_error"), status)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:  # uvicorn's log has the traceback

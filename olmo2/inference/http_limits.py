@@ -48,6 +48,7 @@ class Gate:
     ) -> None:
         """`count` is told the path and the status of every answer."""
         self.app, self.limits, self.api_key, self.hosts, self.count = app, limits, api_key, hosts, count
+        self.stop_soon: Callable[[], None] = lambda: None  # gives up the answers under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the app answer."""
@@ -97,8 +98,8 @@ class Gate:
             return 403, "this server is not called by that name; use localhost, or start it with --host"
         if self.api_key is None or path in OPEN_PATHS or path.startswith("/page/"):
             return None
-        given = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
-        if hmac.compare_digest(given, self.api_key.encode()):
+        scheme, _, given = headers.get(b"authorization", b"").strip().partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self.api_key.encode()):
             return None
         return 401, "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'"
 

@@ -1,9 +1,9 @@
 """What OpenAI's endpoints answer: objects for whole answers and for the pieces of a stream, and for errors."""
 
+import codecs
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 from olmo2.inference.request import Completion, Request, Update
@@ -18,6 +18,20 @@ def error_object(message: str, *, kind: str = "invalid_request_error", param: st
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+class Cursor:
+    """A place in a text that grows by tokens, which may end within a character."""
+
+    def __init__(self) -> None:
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self.place = 0
+
+    def pass_over(self, token: bytes) -> int:
+        """Go on behind a token; return the number of whole characters before it."""
+        start = self.place
+        self.place += len(self.decoder.decode(token))
+        return start
+
+
 class AnswerWriter:
     """Writes the answers to one request: `is_chat` is about /v1/chat/completions, else /v1/completions."""
 
@@ -27,7 +41,7 @@ class AnswerWriter:
         self.tokenizer, self.model, self.requests, self.is_chat, self.echo = tokenizer, model, requests, is_chat, echo
         self.id = f"{'chatcmpl' if is_chat else 'cmpl'}-{uuid.uuid4().hex}"
         self.created = int(time.time())
-        self.lengths = [0] * len(requests)  # characters of each choice that have been sent
+        self.cursors = [Cursor() for _ in requests]
 
     def head(self, *, is_piece: bool) -> Answer:
         """Return what every object of this answer begins with, the pieces of a stream and the whole."""
@@ -51,7 +65,11 @@ class AnswerWriter:
             return values
         values["text"] = self.echoed(request) + completion.text
         if request.logprobs:
-            values["logprobs"] = self.text_logprobs(*self.with_prompt(request, completion, *written), start=0)
+            values["logprobs"] = self.text_logprobs(
+                *self.with_prompt(request, completion, *written),
+                cursor=Cursor(),
+                num_echoed=len(request.prompt) if self.echo else 0,
+            )
         return values
 
     def first_pieces(self) -> list[Answer]:
@@ -73,8 +91,7 @@ class AnswerWriter:
         elif not self.is_chat:
             values["text"] = update.text
             if update.logprobs:
-                values["logprobs"] = self.text_logprobs(*written, start=self.lengths[place])
-            self.lengths[place] += len(update.text)
+                values["logprobs"] = self.text_logprobs(*written, cursor=self.cursors[place], num_echoed=0)
         return self.piece(place, values, reason)
 
     def piece(self, place: int, values: Mapping[str, Any], reason: str | None = None) -> Answer:
@@ -90,7 +107,8 @@ class AnswerWriter:
         """Return the numbers of tokens; a prompt counts once, however many choices it has."""
         prompts = {id(request.prompt): len(request.prompt) for request in self.requests}
         prompt, written = sum(prompts.values()), sum(len(completion.token_ids) for completion in completions)
-        cached = sum(completion.num_cached for completion in completions[:1])
+        first = {id(request.prompt): place for place, request in reversed(list(enumerate(self.requests)))}
+        cached = sum(completions[place].num_cached for place in first.values())
         return {
             "prompt_tokens": prompt,
             "completion_tokens": written,
@@ -153,11 +171,16 @@ class AnswerWriter:
         logprobs: Sequence[float | None],
         top: Sequence[Mapping[int, float] | None],
         *,
-        start: int,
+        cursor: "Cursor",
+        num_echoed: int,
     ) -> Answer:
-        """Return log-probabilities as /v1/completions writes them; offsets count characters from `start`."""
+        """Return log-probabilities as /v1/completions writes them; echoed control tokens are text, written ones not."""
         texts = [self.token_text(token) for token in ids]
-        offsets = list(accumulate(map(len, texts), initial=start))[:-1]
+        written = self.tokenizer.bytes_of_tokens
+        offsets = [
+            cursor.pass_over(self.token_bytes(token) if place < num_echoed else written.get(token, b""))
+            for place, token in enumerate(ids)
+        ]
         named = [
             None if each is None else {self.token_text(token): value for token, value in each.items()} for each in top
         ]

@@ -6,9 +6,17 @@ the engine has not (tools, penalties of presence and frequency, ...) is refused 
 
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
@@ -20,8 +28,26 @@ from olmo2.tokenizer.tokenizer import Tokenizer
 MOST_STOPS = 16
 DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
 
+MOST_FIELDS = 64  # of an object
+
 Nothing = Annotated[float | None, Field(ge=0, le=0)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
+Item = TypeVar("Item")
+Several = Annotated[list[Item], Field(fail_fast=True)]  # of a million wrong items one is complained of
+
+
+class Strict(BaseModel):
+    """An object of a body: no field is passed over, no value is taken for another kind of value."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def is_small(cls, values: Any) -> Any:
+        """Refuse what would make as many complaints as a body has room for."""
+        if isinstance(values, dict) and len(values) > MOST_FIELDS:
+            raise ValueError(f"an object of {len(values)} fields is none that this server knows")
+        return values
 
 
 class Limits(Settings):
@@ -43,21 +69,19 @@ class Limits(Settings):
     """in which a request must be answered"""
 
 
-class Body(BaseModel):
+class Body(Strict):
     """What the two endpoints share."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     model: str = Field(max_length=512)
     temperature: float | None = Field(default=None, ge=0, le=100)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1, lt=2**31)
     min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=100)
+    repetition_penalty: float | None = Field(default=None, ge=0.01, le=100)
     max_tokens: int | None = Field(default=None, ge=0, lt=2**31)
     n: int | None = Field(default=None, ge=1, lt=2**31)
-    stop: str | list[str] | None = None
-    stop_token_ids: list[Id] | None = Field(default=None, max_length=MOST_STOPS)
+    stop: str | Several[str] | None = None
+    stop_token_ids: Several[Id] | None = Field(default=None, max_length=MOST_STOPS)
     ignore_eos: bool | None = None
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stream: bool | None = None
@@ -76,6 +100,13 @@ class Body(BaseModel):
         if "" in texts:
             raise ValueError("an empty text would end every answer at once")
         return texts
+
+    @model_validator(mode="after")
+    def has_a_stream(self) -> "Body":
+        """Refuse options of a stream that is not asked for."""
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options needs stream: true")
+        return self
 
     @property
     def with_usage(self) -> bool:
@@ -99,31 +130,25 @@ class Body(BaseModel):
         )
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Strict):
     """What a stream brings besides text."""
-
-    model_config = ConfigDict(extra="forbid")
 
     include_usage: bool | None = None
 
 
-class TextPart(BaseModel):
+class TextPart(Strict):
     """A part of a message; other kinds than text are not understood."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
     text: str
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Strict):
     """One turn of a conversation."""
 
-    model_config = ConfigDict(extra="forbid")
-
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
+    content: str | Several[TextPart]
+    name: None = None
 
     def as_message(self) -> dict[str, str]:
         """Return role and text; a developer is what newer clients call the system."""
@@ -131,10 +156,8 @@ class ChatMessage(BaseModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(Strict):
     """How an answer is shaped: as text."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
 
@@ -142,22 +165,22 @@ class ResponseFormat(BaseModel):
 class ChatBody(Body):
     """The body of /v1/chat/completions."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Several[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     response_format: ResponseFormat | None = None
 
-    def requests(self, tokenizer: Tokenizer, limits: Limits, context: int) -> list[Request]:
-        """Return a request for each choice. Raises UsageError where limits are exceeded."""
+    def requests(self, tokenizer: Tokenizer, limits: Limits, longest: int) -> list[Request]:
+        """Return a request for each choice, none of more than `longest` tokens. Raises UsageError beyond the limits."""
         if self.top_logprobs and not self.logprobs:
             raise UsageError("top_logprobs needs logprobs: true")
         if self.max_tokens == 0:
             raise UsageError("max_tokens must be at least 1")
         ids = encode_chat(tokenizer, [each.as_message() for each in self.messages], add_generation_prompt=True)[0]
+        require_room(len(ids), limits, longest)
         wanted = self.max_completion_tokens or self.max_tokens
-        sampling = self.sampling(new_tokens(wanted, limits, limits.new_tokens))
-        require_room(len(ids), limits, context)
+        sampling = self.sampling(new_tokens(wanted, limits, min(limits.new_tokens, longest - len(ids) + 1)))
         return [
             Request(ids, each, logprobs=bool(self.logprobs), top_logprobs=self.top_logprobs or 0)
             for each in seeded(sampling, num_choices(self.n, 1, limits))
@@ -167,13 +190,22 @@ class ChatBody(Body):
 class CompletionBody(Body):
     """The body of /v1/completions."""
 
-    prompt: str | list[str] | list[Id] | list[list[Id]]
+    prompt: str | Several[str] | Several[Id] | Several[Several[Id]]
     logprobs: int | None = Field(default=None, ge=0, le=20)
     echo: bool | None = None
     best_of: int | None = Field(default=None, ge=1)
     suffix: None = None
 
-    def requests(self, tokenizer: Tokenizer, limits: Limits, context: int) -> list[Request]:
+    @field_validator("prompt", mode="wrap")
+    @classmethod
+    def is_of_one_kind(cls, prompt: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """Say what a prompt may be, instead of why it is not the first of these."""
+        try:
+            return check(prompt)
+        except ValidationError:
+            raise ValueError("give a text, a list of texts, a list of token ids, or a list of such lists") from None
+
+    def requests(self, tokenizer: Tokenizer, limits: Limits, longest: int) -> list[Request]:
         """Return a request for each choice, those of one prompt together. Raises UsageError beyond the limits."""
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise UsageError("best_of is not supported; leave it out")
@@ -186,7 +218,7 @@ class CompletionBody(Body):
         sampling = self.sampling(new_tokens(self.max_tokens, limits, DEFAULT_COMPLETION_TOKENS))
         found = []
         for ids in prompts:
-            require_room(len(ids), limits, context)
+            require_room(len(ids), limits, longest)
             is_scored = bool(self.echo) and self.logprobs is not None and len(ids) > 1
             found += [
                 Request(
@@ -218,9 +250,9 @@ def new_tokens(wanted: int | None, limits: Limits, default: int) -> int:
     return min(default, limits.new_tokens) if wanted is None else wanted
 
 
-def require_room(prompt_tokens: int, limits: Limits, context: int) -> None:
+def require_room(prompt_tokens: int, limits: Limits, longest: int) -> None:
     """Raise UsageError for a prompt that is too long."""
-    most = min(limits.prompt_tokens or context, context)
+    most = min(limits.prompt_tokens or longest, longest)
     if prompt_tokens > most:
         raise UsageError(f"the prompt has {prompt_tokens} tokens, and this server reads at most {most}; shorten it")
 

@@ -4,9 +4,11 @@ Shapes   N tokens of a forward, all in one row · S tokens of a sequence · H qu
          D head width · L layers · P pages · p tokens of a page
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,9 +22,17 @@ class PagedCache:
 
     def __init__(self, config: ModelConfig, num_pages: int, *, dtype: torch.dtype, device: torch.device) -> None:
         shape = (config.num_hidden_layers, num_pages, config.num_key_value_heads, PAGE_TOKENS, config.head_dim)
-        # Zeros, because what is masked is multiplied by 0 and not left out; the system gives them at first use.
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.keys, self.values = (lazy_zeros(shape, dtype, device) for _ in range(2))
+
+
+def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return zeros, because what is masked is multiplied by 0 and not left out; on a CPU they take memory at first use.
+
+    torch.zeros would write to all of it.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
 
 def page_bytes(config: ModelConfig, dtype: torch.dtype) -> int:

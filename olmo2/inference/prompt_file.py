@@ -14,16 +14,23 @@ from typing import IO, Any
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file, disk_errors, fingerprint
+from olmo2.checkpoint.folder import model_folder_files
 from olmo2.corpus.document import read_json_lines
 from olmo2.inference.request import Completion
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Row = Mapping[str, Any]
+ADDED = ("completion", "finish_reason", "token_ids", "logprobs")  # keys of what is written
 
 
-def read_prompts(path: Path, tokenizer: Tokenizer, *, is_chat: bool) -> tuple[list[Row], list[list[int]]]:
-    """Return the rows of a file and the token ids of their prompts. Raises UsageError naming the line that is wrong."""
+def read_prompts(
+    path: Path, tokenizer: Tokenizer, check: Callable[[list[int]], object], *, is_chat: bool
+) -> tuple[list[Row], list[list[int]]]:
+    """Return the rows of a file and the token ids of their prompts. Raises UsageError naming the line that is wrong.
+
+    `check` raises UsageError for a prompt that cannot be answered.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file of prompts {path}")
     rows: list[Row] = []
@@ -32,7 +39,10 @@ def read_prompts(path: Path, tokenizer: Tokenizer, *, is_chat: bool) -> tuple[li
         if not isinstance(row, Mapping) or ("prompt" in row) == ("messages" in row):
             raise UsageError(f'{path}:{number}: the row must be an object with either "prompt" or "messages"')
         try:
+            if taken := [name for name in ADDED if name in row]:
+                raise UsageError(f'"{taken[0]}" would be written over; give it another name')
             ids.append(prompt_ids(tokenizer, row, is_chat=is_chat))
+            check(ids[-1])
         except UsageError as error:
             raise UsageError(f"{path}:{number}: {error}") from None
         rows.append(row)
@@ -74,7 +84,10 @@ class CompletionFile:
         lines = self.partial.read_bytes().split(b"\n")[:-1]
         try:
             values = [json.loads(line) for line in lines]
-            header, found = values[0] if values else None, {int(row["row"]): row["completed"] for row in values[1:]}
+            header = values[0] if values else None
+            found: dict[int, Row] = {row["row"]: dict(row["completed"]) for row in values[1:]}
+            if not set(found) <= set(range(len(self.rows))):
+                raise ValueError("rows that are not there")
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{self.partial} is damaged; remove it to begin again") from None
         if header is None:
@@ -125,6 +138,7 @@ def write_line(file: IO[str], row: Row) -> None:
     file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def made_with(settings: Mapping[str, Any], prompts: Path) -> str:
-    """Return text that says with which settings and prompts completions are made."""
-    return json.dumps([dict(settings), fingerprint(prompts)], sort_keys=True)
+def made_with(settings: Mapping[str, Any], prompts: Path, model: Path) -> str:
+    """Return text that says with which settings, prompts and model, the folder, completions are made."""
+    files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in model_folder_files(model)]
+    return json.dumps([dict(settings), fingerprint(prompts), files], sort_keys=True)

@@ -8,12 +8,12 @@ where memory is the limit. Perplexity on held-out text is measured before and af
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import CliPositionalArg
 
-from olmo2.base.config import Recipe
+from olmo2.base.config import Recipe, whole_number
 from olmo2.base.errors import UsageError
 from olmo2.base.files import BYTES_PER_GB, atomic_folder, require_vacant
 from olmo2.checkpoint.folder import find_model_folder, load_model, write_descriptions
@@ -36,7 +36,7 @@ class QuantizeRecipe(Recipe):
     """run folder, checkpoint, Hugging Face folder or hub name; NAME@REVISION for one of its revisions"""
     output: CliPositionalArg[str]
     """folder to write"""
-    bits: Literal[8, 4] = 8
+    bits: Annotated[Literal[8, 4], BeforeValidator(whole_number)] = 8
     """of a weight in the blocks"""
     group_size: int | None = Field(default=None, ge=8)
     """columns that share a scale; null = a whole row with 8 bits, 128 with 4"""

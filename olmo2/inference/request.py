@@ -56,6 +56,7 @@ class Update:
     completion: Completion | None = None  # once it is complete
     logprobs: list[float] = field(default_factory=list)  # of token_ids, if asked for
     top_logprobs: list[dict[int, float]] = field(default_factory=list)
+    error: Exception | None = None  # instead of all this: the request has ended, and why
 
 
 @dataclass(eq=False)
@@ -82,6 +83,11 @@ class Sequence:
     def num_waiting(self) -> int:
         """Tokens that are known but not yet stored."""
         return len(self.ids) - self.num_stored
+
+    @property
+    def most_stored(self) -> int:
+        """Tokens that are stored at most; the last one of an answer is not."""
+        return self.last_id - (not self.request.is_scored_only)
 
     @property
     def next_score(self) -> int:

@@ -29,7 +29,7 @@ class SamplingSettings(Settings):
     """draw only from the most likely tokens that together have this probability"""
     min_p: float = Field(default=0.0, ge=0, le=1)
     """draw only from tokens at least this many times as likely as the likeliest"""
-    repetition_penalty: float = Field(default=1.0, gt=0)
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
     """make tokens that have occurred, in the prompt too, less likely (above 1) or likelier (below)"""
     max_new_tokens: int = Field(default=256, ge=1)
     """tokens of the answer at most"""

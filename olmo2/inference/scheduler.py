@@ -85,8 +85,9 @@ class Scheduler:
         self.waiting.extendleft(reversed(postponed))
 
     def fits(self, sequence: Sequence) -> bool:
-        """Tell whether all tokens known so far, and one more, have room now."""
-        return -(-(len(sequence.ids) + 1) // PAGE_TOKENS) - len(sequence.pages) <= self.pool.num_available
+        """Tell whether all tokens known so far, and one more if there will be one, have room now."""
+        num_tokens = min(len(sequence.ids) + 1, sequence.most_stored)
+        return -(-num_tokens // PAGE_TOKENS) - len(sequence.pages) <= self.pool.num_available
 
     def reuse(self, sequence: Sequence) -> None:
         """Let a sequence that begins share the pages that hold its first tokens already."""
@@ -115,10 +116,10 @@ class Scheduler:
         sequence.start_over()
 
     def remove(self, sequence: Sequence) -> None:
-        """Let go of a sequence that is complete or no longer wanted."""
+        """Let go of a sequence that is complete or no longer wanted, also after a step that failed half-way."""
         if sequence in self.running:
             self.running.remove(sequence)
-        else:
+        elif sequence in self.waiting:
             self.waiting.remove(sequence)
         self.forget(sequence)
 

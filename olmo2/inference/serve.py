@@ -5,6 +5,7 @@
 Endpoints: /v1/chat/completions, /v1/completions, /v1/models, /health, /metrics, and the page at /.
 """
 
+import asyncio
 import os
 import socket
 from contextlib import suppress
@@ -13,11 +14,13 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from olmo2.base.errors import RunError, UsageError
+from olmo2.checkpoint.revision import split_revision
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.openai_requests import Limits
 
 KEY_VARIABLE = "OLMO2_API_KEY"
 BACKLOG = 2048  # connections that wait to be taken
+GRACE_SECONDS = 4  # that answers under way have to end when the server is stopped
 
 
 class ServeRecipe(ModelRecipe):
@@ -40,6 +43,8 @@ class ServeRecipe(ModelRecipe):
             raise ValueError(
                 "this server has its own engine; for vLLM there is vllm serve, which opens the same folder"
             )
+        if "sampling" in self.model_fields_set:
+            raise ValueError("sampling is what each request brings along; leave it out")
         return self
 
 
@@ -55,7 +60,7 @@ def serve(recipe: ServeRecipe) -> None:
     api_key = read_key(recipe)
     listener = listen(recipe.host, recipe.port)  # before the model is loaded: that may take long
     engine = recipe.load_here()
-    name = recipe.name or Path(recipe.model.partition("@")[0]).expanduser().resolve().name
+    name = recipe.name or Path(split_revision(recipe.model)[0]).expanduser().resolve().name
     is_local = recipe.host in LOCAL_HOSTS
     app = make_app(engine, name, recipe.limits, api_key=api_key, hosts=LOCAL_HOSTS if is_local else None)
     port = listener.getsockname()[1]
@@ -65,24 +70,44 @@ def serve(recipe: ServeRecipe) -> None:
     if not is_local and api_key is None:
         print(f"anybody who can reach {recipe.host} can use it: no API key is set", flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, ws="none", backlog=BACKLOG
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS + 2,
+        ws="none",
+        backlog=BACKLOG,
     )
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Let answers under way end, for a while; then tell those who wait, before connections are cut."""
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, app.stop_soon)
+            await super().shutdown(sockets)
+
     with suppress(KeyboardInterrupt):  # the usual end, which uvicorn passes on when all is closed
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     print("stopped")
 
 
 def read_key(recipe: ServeRecipe) -> str | None:
-    """Return the key that clients must send. Raises UsageError for a file that holds none."""
+    """Return the key that clients must send. Raises UsageError for a file or a variable that holds none."""
     if recipe.api_key_file is None:
-        return os.environ.get(KEY_VARIABLE) or None
+        found = os.environ.get(KEY_VARIABLE)
+        return plain_key(found, f"the environment variable {KEY_VARIABLE}") if found else None
+    source = f"api_key_file: {recipe.api_key_file}"
     try:
-        key = Path(recipe.api_key_file).expanduser().read_text(encoding="utf-8").strip()
+        key = Path(recipe.api_key_file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UsageError(f"api_key_file: {recipe.api_key_file} cannot be read ({reason})") from None
-    if not key or not key.isascii():
-        raise UsageError(f"api_key_file: {recipe.api_key_file} must hold a key of plain characters")
+        raise UsageError(f"{source} cannot be read ({reason})") from None
+    return plain_key(key, source)
+
+
+def plain_key(text: str, source: str) -> str:
+    """Return the key in a text that ends, as files and secrets do, in a new line."""
+    key = text.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise UsageError(f"{source} must hold a key of plain characters")
     return key
 
 
@@ -94,7 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, UnicodeError) as error:  # the latter of names that cannot be a host's
+        reason = getattr(error, "strerror", None) or error
         raise RunError(f"cannot listen on {host}, port {port} ({reason}); choose another --port or --host") from None
     return listener

@@ -93,7 +93,7 @@ class VllmEngine(EngineBase):
     def parameters(self, sequence: Sequence) -> Any:
         """Return the request in vLLM's words."""
         request, sampling = sequence.request, sequence.request.sampling
-        end = [] if sampling.ignore_end else [self.tokenizer.eos_id]
+        end = [] if sampling.ignore_end else sorted(self.end_ids)
         return self.vllm.SamplingParams(
             temperature=0.0 if sampling.is_greedy else sampling.temperature,
             top_k=sampling.top_k or 0,

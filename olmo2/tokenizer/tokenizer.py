@@ -23,6 +23,8 @@ TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
+GENERATION_FILE = "generation_config.json"
+LONG_TEXT = 10_000  # characters
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -35,13 +37,15 @@ class Tokenizer:
         *,
         special_tokens: Mapping[str, str] | None = None,
         chat_template: str = OLMO2_CHAT_TEMPLATE,
+        end_ids: Sequence[int] = (),
         source: str = TOKENIZER_FILE,
     ) -> None:
         """Build a tokenizer from the `text` of a tokenizer.json.
 
         `special_tokens` maps Hugging Face's names of roles (``eos_token``) to token texts; without one for the end of
         text or for padding, dolma2's names are looked up, and a vocabulary with no padding token pads with its end of
-        text. Raises UsageError naming `source` if the text is damaged or the end of text is unknown.
+        text. `end_ids` are the tokens that end an answer, if not the end of text alone. Raises UsageError naming
+        `source` if the text is damaged or the end of text is unknown.
         """
         self._text = text
         self._backend = load_backend(text, source)
@@ -69,6 +73,7 @@ class Tokenizer:
                 f"or use a vocabulary that has {END_OF_TEXT}"
             )
         self.eos_id: int = vocabulary[self.special_tokens["eos_token"]]
+        self.end_ids: tuple[int, ...] = tuple(end_ids) or (self.eos_id,)
         self.pad_id: int = vocabulary[self.special_tokens.get("pad_token", self.special_tokens["eos_token"])]
         bos_token = self.special_tokens.get("bos_token")
         self.bos_id: int | None = None if bos_token is None else vocabulary[bos_token]
@@ -80,7 +85,10 @@ class Tokenizer:
         """
         backend = self._control_backend if allow_special else self._backend
         try:
-            ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+            if len(text) < LONG_TEXT:
+                ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+            else:  # other threads go on meanwhile, which `encode` would not let them
+                ids = backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
         except TypeError:
             raise unencodable([text]) from None
         return ids
@@ -254,7 +262,18 @@ def read_tokenizer(file: Path, folder: Path | None) -> Tokenizer:
         if isinstance(token, str):
             special_tokens[role] = token
     template = read_chat_template(folder, config.get("chat_template"))
-    return Tokenizer(text, special_tokens=special_tokens, chat_template=template, source=str(file))
+    ends = read_end_ids(folder)
+    return Tokenizer(text, special_tokens=special_tokens, chat_template=template, end_ids=ends, source=str(file))
+
+
+def read_end_ids(folder: Path) -> list[int]:
+    """Return the tokens at which generation stops by the folder's own word, which transformers follows; often none."""
+    values = read_json(folder / GENERATION_FILE) if (folder / GENERATION_FILE).is_file() else {}
+    ids = values.get("eos_token_id") if isinstance(values, dict) else values
+    ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
+    if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in ids):
+        raise UsageError(f"{folder / GENERATION_FILE}: eos_token_id must be a token id or a list of them")
+    return ids
 
 
 def read_chat_template(folder: Path, configured: object) -> str:

@@ -1,5 +1,6 @@
 """config.json: what transformers reads from ours, and what we read from theirs and from damaged ones."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,9 @@ def test_transformers_4_finds_its_names(tokenizer: Tokenizer) -> None:
 def test_generation_stops_at_the_end_of_text(tokenizer: Tokenizer) -> None:
     values = generation_config(tokenizer)
     assert (values["eos_token_id"], values["pad_token_id"]) == (tokenizer.eos_id, tokenizer.pad_id)
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.end_ids = (5, tokenizer.eos_id)
+    assert generation_config(tokenizer)["eos_token_id"] == [5, tokenizer.eos_id]
 
 
 def test_reads_the_published_config_of_transformers_4() -> None:
@@ -105,6 +109,11 @@ def test_one_key_value_head_per_head_is_the_default() -> None:
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 8}}, "RoPE of type 'yarn'"),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, "rope_theta is 500000, but rope_parameters"),
+        (
+            {"rope_parameters": {"rope_theta": 5e5}, "rope_scaling": {"type": "yarn", "factor": 8}},
+            "RoPE of type 'yarn'",
+        ),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000; more than 1024 is damage"),
         ({"rope_parameters": [1]}, "rope_parameters must be an object"),
         ({"rope_theta": []}, r"rope_theta must be a number of type float, not \[\]"),
         ({"rope_theta": [], "rope_parameters": {"rope_theta": 1e4}}, r"rope_theta is \[\], but rope_parameters has"),

@@ -102,6 +102,8 @@ def test_commands(talk: Talk, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPa
         ("/set stop=x", "stop: input should be a valid list, not x"),
         ("/save", "write /save FILE"),
         ("/save .", ". exists; choose another name"),
+        ("/save ~nobody-of-that-name/x", "'~nobody-of-that-name/x' cannot be the name of a file"),
+        ("/save a\0b", "'a\\x00b' cannot be the name of a file; choose another"),
     ],
 )
 def test_a_mistake_does_not_end_the_session(talk: Talk, line: str, said: str) -> None:

@@ -1,12 +1,15 @@
 """Answers of the engine equal those of transformers, and of reading everything anew for each token."""
 
+import copy
+import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.folder import load_model
 from olmo2.inference.engine import Engine, EngineSettings
 from olmo2.inference.request import Completion, Request
@@ -223,7 +226,7 @@ def test_an_interrupt_leaves_an_engine_that_goes_on(tiny_model: Transformer, tok
         (Request([1, 512]), "token 512 of a prompt is not in the vocabulary of 512"),
         (Request([1, -1]), "token -1 of a prompt is not in the vocabulary"),
         (Request([1, 2], score_from=3), "score_from 3 must lie between 1 and the prompt's 2"),
-        (Request([1] * 40, greedy(9)), "have no room in a cache of 48 tokens; ask for less, or raise cache_tokens"),
+        (Request([1] * 40, greedy(10)), "have no room in a cache of 48 tokens; ask for less, or raise cache_tokens"),
     ],
 )
 def test_what_can_never_be_answered(
@@ -234,6 +237,59 @@ def test_what_can_never_be_answered(
         engine.submit(request_)
     assert engine.is_idle
     assert len(continued(engine, [[1, 2]], greedy(3))[0]) == 3, "every other request goes on"
+
+
+@pytest.mark.parametrize("is_scored_only", [True, False])
+def test_what_just_has_room_is_answered(tiny_model: Transformer, tokenizer: Tokenizer, is_scored_only: bool) -> None:
+    """A cache of 64 tokens holds a prompt of 64 to measure, and one of 60 with an answer of 5, the last not stored."""
+    prompt = [number % 500 for number in range(64 if is_scored_only else 60)]
+    for settings in (EngineSettings(cache_tokens=64), EngineSettings(cache_tokens=64, step_tokens=16)):
+        engine = Engine(tiny_model, tokenizer, settings)
+        engine.submit(Request(prompt, greedy(5), score_from=1, is_scored_only=is_scored_only))
+        done = [update.completion for _ in range(20) for update in engine.step() if update.completion is not None]
+        assert len(done) == 1 and engine.is_idle
+        expected = slow_logprobs(tiny_model, prompt)
+        torch.testing.assert_close(torch.tensor(done[0].prompt_logprobs), expected, rtol=0, atol=1e-4)
+        assert len(done[0].token_ids) == (0 if is_scored_only else 5)
+
+
+def test_one_wrong_request_of_many_leaves_nothing_behind(tiny_model: Transformer, tokenizer: Tokenizer) -> None:
+    engine = Engine(tiny_model, tokenizer)
+    with pytest.raises(UsageError, match="a prompt is empty"):
+        engine.run([Request([5] * 10), Request([])])
+    assert engine.is_idle and not engine.scheduler.waiting
+
+
+def test_logits_that_are_no_numbers_end_a_request(tokenizer: Tokenizer, tiny_model: Transformer) -> None:
+    """And only that one."""
+    model = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        model.model.embed_tokens.weight[7] = torch.nan
+    engine = Engine(model, tokenizer)
+    fine = engine.submit(Request([1, 2, 3], greedy(3)))
+    broken = [engine.submit(Request([1, 7])), engine.submit(Request([7, 1], score_from=1, is_scored_only=True))]
+    updates = [update for _ in range(9) for update in engine.step()]
+    errors = {update.id: str(update.error) for update in updates if update.error is not None}
+    assert set(errors) == set(broken) and all("logits are not finite" in error for error in errors.values())
+    (found,) = [update.completion for update in updates if update.completion is not None]
+    assert found.token_ids == slow_greedy(tiny_model, [1, 2, 3], 3) and updates[0].id in {fine, *broken}
+    assert engine.is_idle and engine.pool.num_available == engine.pool.num_pages
+    with pytest.raises(RunError, match="logits are not finite"):
+        engine.run([Request([1, 7])])
+
+
+def test_the_folder_says_where_answers_end(model_folder: Path, tmp_path: Path) -> None:
+    """As in transformers, from the same folder."""
+    transformers = pytest.importorskip("transformers")
+    folder = shutil.copytree(model_folder, tmp_path / "other")
+    model, tokenizer = load_model(folder, dtype=torch.float32)
+    ids = slow_greedy(model, [1, 2, 3], 9)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [tokenizer.eos_id, ids[4]]}))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    expected = theirs.generate(torch.tensor([[1, 2, 3]]), max_new_tokens=9, do_sample=False)[0, 3:].tolist()
+    engine = Engine(*load_model(folder, dtype=torch.float32))
+    assert continued(engine, [[1, 2, 3]], SamplingSettings(max_new_tokens=9)) == [expected] and len(expected) < 9
 
 
 def test_a_whole_context_can_be_scored(tiny_model: Transformer, tokenizer: Tokenizer) -> None:

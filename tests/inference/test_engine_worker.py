@@ -104,6 +104,62 @@ def test_a_broken_step_ends_what_is_under_way(engine: Engine) -> None:
     assert in_loop(engine, work) == [engine.run([request(1)])[0].token_ids]
 
 
+def test_an_error_between_steps_does_not_end_the_thread(engine: Engine) -> None:
+    reuse = engine.scheduler.reuse
+
+    def breaking(sequence: Any) -> None:
+        engine.scheduler.reuse = reuse  # type: ignore[method-assign]
+        raise RuntimeError("half-way")
+
+    async def work(worker: EngineWorker) -> Any:
+        engine.scheduler.reuse = breaking  # type: ignore[method-assign]
+        with pytest.raises(BrokenStepError, match="half-way"):
+            await answered(worker, [request(1)])
+        submit = engine.submit
+        engine.submit = breaking  # type: ignore[method-assign, assignment]
+        with pytest.raises(BrokenStepError, match="half-way"):
+            await answered(worker, [request(1)])
+        engine.submit = submit  # type: ignore[method-assign]
+        return await answered(worker, [request(1)])
+
+    assert in_loop(engine, work) == [engine.run([request(1)])[0].token_ids]
+
+
+def test_a_thread_that_has_ended_takes_nothing(engine: Engine) -> None:
+    async def work(worker: EngineWorker) -> None:
+        await worker.stop()
+        with pytest.raises(BrokenStepError, match="the engine has stopped; the server must be started again"):
+            worker.submit([request(1)])
+
+    in_loop(engine, work)
+
+
+def test_more_than_there_will_ever_be_room_for(engine: Engine) -> None:
+    async def work(worker: EngineWorker) -> None:
+        with pytest.raises(UsageError, match=r"2 answers are more than this server works on \(1\)"):
+            worker.submit([request(1), request(2)])
+
+    in_loop(engine, work, most_requests=1)
+
+
+def test_one_answer_without_numbers_ends_alone(engine: Engine) -> None:
+    step = engine.step
+
+    def broken() -> Any:
+        engine.step = step  # type: ignore[method-assign]
+        sequence = engine.scheduler.waiting[0]
+        return [engine.broken(sequence)]
+
+    async def work(worker: EngineWorker) -> Any:
+        engine.step = broken  # type: ignore[method-assign]
+        both = [asyncio.ensure_future(answered(worker, [request(place)])) for place in (1, 2)]
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    first, second = in_loop(engine, work)
+    assert isinstance(first, BrokenStepError) and "logits are not finite" in str(first)
+    assert second == [engine.run([request(2)])[0].token_ids]
+
+
 def test_time_runs_out(engine: Engine) -> None:
     async def work(worker: EngineWorker) -> None:
         with pytest.raises(TimeoutError):

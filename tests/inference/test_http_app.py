@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
+from pydantic import ValidationError
 
 from olmo2.inference.engine import Engine, EngineSettings
-from olmo2.inference.openai_requests import Limits
+from olmo2.inference.openai_requests import ChatBody, CompletionBody, Limits
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.model.transformer import Transformer
@@ -163,6 +164,14 @@ GOOD: dict[str, Any] = {"model": "tiny", "messages": MESSAGES, "max_tokens": 2}
         ({"top_logprobs": 2}, 400, "top_logprobs needs logprobs: true"),
         ({"messages": [{"role": "user", "content": "long " * 2000}]}, 413, "longer than the 5000 bytes"),
         ({"stream_options": {"include_usage": "?"}}, 400, "stream_options.include_usage: "),
+        ({"stream_options": {"include_usage": True}}, 400, "stream_options needs stream: true"),
+        ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, 400, "messages.0.name: "),
+        ({"temperature": True}, 400, "temperature: "),
+        ({"temperature": "1"}, 400, "temperature: "),
+        ({"max_tokens": True}, 400, "max_tokens: "),
+        ({"repetition_penalty": 1e-45}, 400, "repetition_penalty: "),
+        ({str(number): 1 for number in range(100)}, 400, "an object of 103 fields is none that this server knows"),
+        ({"messages": [0] * 1000}, 400, "messages.0: "),
     ],
 )
 def test_what_cannot_be_done_is_an_error_object(address: str, change: dict[str, Any], status: int, says: str) -> None:
@@ -198,7 +207,9 @@ def test_half_characters_are_refused(address: str) -> None:
         ({"prompt": ""}, "a prompt is empty"),
         ({"prompt": [[]]}, "a prompt is empty"),
         ({"prompt": [511, 512]}, "token 512 of a prompt is not in the vocabulary"),
-        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": [-1]}, "prompt: Value error, give a text, a list of texts, a list of token ids, or a list of such"),
+        ({"prompt": [True]}, "prompt: Value error, give a text"),
+        ({"prompt": ["a", 1]}, "prompt: Value error, give a text"),
         ({"prompt": ["a"] * 5}, "5 prompts with n 1 are more than the 4 answers"),
         ({"best_of": 3}, "best_of is not supported"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, or 0 with echo"),
@@ -287,6 +298,27 @@ def test_a_step_that_fails_ends_its_answers_and_not_the_server(address: str, eng
     response = httpx.post(f"{address}/v1/completions", json=LONG)
     assert response.status_code == 500 and "out of luck" in response.json()["error"]["message"]
     assert httpx.post(f"{address}/v1/completions", json=LONG).status_code == 200
+
+
+def test_a_million_mistakes_are_one(engine: Engine) -> None:
+    """Complaining of each would take seconds and gigabytes."""
+    counted = []
+    for body, kind in (
+        ({"messages": [0] * 10**6}, ChatBody),
+        ({"messages": [{"role": "user", "content": [{}] * 10**6}]}, ChatBody),
+        ({"prompt": [{}] * 10**6}, CompletionBody),
+        ({"prompt": [[{}] * 10**6]}, CompletionBody),
+        ({"stop": [0] * 10**6, "prompt": "a"}, CompletionBody),
+    ):
+        with pytest.raises(ValidationError) as error:
+            kind.model_validate({"model": "tiny", **body})
+        counted.append(error.value.error_count())
+    assert max(counted) <= 4
+
+
+def test_a_path_that_is_none_is_not_called_a_model(address: str) -> None:
+    response = httpx.get(f"{address}/v1/nothing")
+    assert response.status_code == 404 and response.json()["error"]["code"] is None
 
 
 def test_a_key(engine: Engine) -> None:

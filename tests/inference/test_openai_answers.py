@@ -27,17 +27,22 @@ def test_control_tokens_and_rows_without_a_token_have_names(tokenizer: Tokenizer
 def test_a_prompt_counts_once_for_all_its_choices(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode("ab c")
     own = AnswerWriter(tokenizer, "tiny", [Request(ids), Request(ids), Request([1])], is_chat=False)
-    usage = own.usage(
-        [Completion([5, 6], "", "stop", num_cached=3), Completion([5], "", "stop"), Completion([], "", "stop")]
-    )
+    written, cached = ([5, 6], [5], []), (3, 3, 1)
+    usage = own.usage([Completion(ids, "", "stop", num_cached=num) for ids, num in zip(written, cached, strict=True)])
     assert usage["prompt_tokens"] == len(ids) + 1 and usage["completion_tokens"] == 3
-    assert usage["total_tokens"] == len(ids) + 4 and usage["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert usage["total_tokens"] == len(ids) + 4 and usage["prompt_tokens_details"] == {"cached_tokens": 4}
 
 
 def test_offsets_of_a_stream_go_on(tokenizer: Tokenizer) -> None:
+    """They count the characters of what was written before, held back or not; the parts of one begin at its place."""
     own = writer(tokenizer, is_chat=False)
-    pieces = [own.next_piece(0, Update(0, [i], "x y", None, [-1.0])) for i in (5, 6)]
-    assert [piece and piece["choices"][0]["logprobs"]["text_offset"] for piece in pieces] == [[0], [3]]
+    ids = tokenizer.encode("aé b")
+    pieces = [own.next_piece(0, Update(0, [i], "", None, [-1.0])) for i in ids]
+    offsets = [piece["choices"][0]["logprobs"]["text_offset"][0] for piece in pieces if piece]
+    assert tokenizer.decode(ids[:1]) == "a" and len(ids) > 3
+    assert offsets[:3] == [0, 1, 1] and offsets[3] == 2
+    whole = Completion(ids, "aé b", "stop", [-1.0] * len(ids))
+    assert own.choice(0, whole)["logprobs"]["text_offset"] == offsets
 
 
 def test_a_step_without_text_is_not_sent(tokenizer: Tokenizer) -> None:

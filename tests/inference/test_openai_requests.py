@@ -33,6 +33,8 @@ def test_a_conversation_with_all_settings(tokenizer: Tokenizer) -> None:
 def test_the_defaults_are_those_of_openai(tokenizer: Tokenizer) -> None:
     (chat,) = ChatBody.model_validate({"model": "x", "messages": MESSAGES}).requests(tokenizer, Limits(), 100)
     assert chat.sampling.temperature == 1.0 and chat.sampling.top_p == 1.0 and chat.sampling.top_k is None
+    assert chat.sampling.max_new_tokens == 100 - len(chat.prompt) + 1, "what there is room for"
+    (chat,) = ChatBody.model_validate({"model": "x", "messages": MESSAGES}).requests(tokenizer, Limits(), 10_000)
     assert chat.sampling.max_new_tokens == Limits().new_tokens
     (text,) = CompletionBody.model_validate({"model": "x", "prompt": "a"}).requests(tokenizer, Limits(), 100)
     assert text.sampling.max_new_tokens == 16

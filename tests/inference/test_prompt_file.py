@@ -1,6 +1,8 @@
 """Files of prompts: what is wrong is named, what is done is kept."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ def write(path: Path, *rows: object) -> Path:
 def test_prompts_and_messages(tmp_path: Path, tokenizer: Tokenizer) -> None:
     user = [{"role": "user", "content": "Hi"}]
     rows, ids = read_prompts(
-        write(tmp_path / "a.jsonl", {"prompt": "Hi"}, {"messages": user}), tokenizer, is_chat=False
+        write(tmp_path / "a.jsonl", {"prompt": "Hi"}, {"messages": user}), tokenizer, len, is_chat=False
     )
     chat = encode_chat(tokenizer, user, add_generation_prompt=True)[0]
     assert ids == [tokenizer.encode("Hi"), chat] and rows[1] == {"messages": user}
@@ -47,14 +49,14 @@ def test_prompts_and_messages(tmp_path: Path, tokenizer: Tokenizer) -> None:
 )
 def test_a_wrong_row_is_named(tmp_path: Path, tokenizer: Tokenizer, row: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read_prompts(write(tmp_path / "a.jsonl", {"prompt": "x"}, row), tokenizer, is_chat=False)
+        read_prompts(write(tmp_path / "a.jsonl", {"prompt": "x"}, row), tokenizer, len, is_chat=False)
 
 
 def test_no_file_and_no_rows(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(UsageError, match="there is no file of prompts"):
-        read_prompts(tmp_path / "nowhere.jsonl", tokenizer, is_chat=False)
+        read_prompts(tmp_path / "nowhere.jsonl", tokenizer, len, is_chat=False)
     with pytest.raises(UsageError, match="is empty"):
-        read_prompts(write(tmp_path / "a.jsonl"), tokenizer, is_chat=False)
+        read_prompts(write(tmp_path / "a.jsonl"), tokenizer, len, is_chat=False)
 
 
 def test_what_is_done_is_kept_and_put_in_order(tmp_path: Path) -> None:
@@ -93,6 +95,41 @@ def test_two_processes_do_not_write_the_same_file(tmp_path: Path) -> None:
         pass
 
 
-def test_made_with_tells_prompts_and_settings_apart(tmp_path: Path) -> None:
+def test_made_with_tells_prompts_settings_and_models_apart(tmp_path: Path, model_folder: Path) -> None:
     first, second = write(tmp_path / "a", {"prompt": "x"}), write(tmp_path / "b", {"prompt": "y"})
-    assert len({made_with({"seed": 1}, first), made_with({"seed": 2}, first), made_with({"seed": 1}, second)}) == 3
+    model = shutil.copytree(model_folder, tmp_path / "other")
+    found = {
+        made_with({"seed": 1}, first, model),
+        made_with({"seed": 2}, first, model),
+        made_with({"seed": 1}, second, model),
+    }
+    os.utime(model / "model.safetensors", (1, 1))  # other weights under the same name
+    assert len(found | {made_with({"seed": 1}, first, model)}) == 4
+
+
+def test_a_key_that_would_be_written_over(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    path = write(tmp_path / "a.jsonl", {"prompt": "x"}, {"prompt": "y", "finish_reason": "mine"})
+    with pytest.raises(UsageError, match=r'a\.jsonl:2: "finish_reason" would be written over; give it another name'):
+        read_prompts(path, tokenizer, len, is_chat=False)
+
+
+def test_a_prompt_that_cannot_be_answered_is_named(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    def check(ids: list[int]) -> None:
+        if len(ids) > 4:
+            raise UsageError("it does not fit")
+
+    with pytest.raises(UsageError, match=r"a\.jsonl:2: it does not fit"):
+        read_prompts(
+            write(tmp_path / "a.jsonl", {"prompt": "x"}, {"prompt": "0123456789"}), tokenizer, check, is_chat=False
+        )
+
+
+@pytest.mark.parametrize(("row", "completed"), [(3, {}), (-1, {}), (0, "x")])
+def test_rows_that_are_not_there_are_damage(tmp_path: Path, row: int, completed: object) -> None:
+    output = tmp_path / "out.jsonl"
+    with CompletionFile(output, ROWS, "x").adding() as add:
+        add(0, completion("a"))
+    with open(tmp_path / "out.jsonl.partial", "a") as file:
+        file.write(json.dumps({"row": row, "completed": completed}) + "\n")
+    with pytest.raises(UsageError, match="is damaged; remove it to begin again"):
+        CompletionFile(output, ROWS, "x")

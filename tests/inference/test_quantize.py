@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_folder
 from olmo2.checkpoint.folder import load_model, write_model_folder
+from olmo2.cli import run
 from olmo2.inference.quantize import QuantizeRecipe, quantize
 from olmo2.model.init import initialise
 from olmo2.model.sizes import ModelConfig
@@ -61,6 +63,22 @@ def test_a_folder_and_its_cost(
                 scores = theirs(torch.tensor([window])).logits[0, :-1].log_softmax(-1)
             losses.append(-scores.gather(1, torch.tensor(window[1:])[:, None])[:, 0])
         assert math.exp(torch.cat(losses).mean()) == pytest.approx(float(said), rel=2e-4)
+
+
+def test_from_the_command_line(source: Path) -> None:
+    small = source.parent / "small"
+    text = f"--text={source.parent / 'text.txt'}"
+    assert run(["quantize", str(source), str(small), text, "--bits=4", "--device=cpu"]) == 0
+    assert (small / "model.safetensors").stat().st_size < 0.3 * (source / "model.safetensors").stat().st_size
+
+
+def test_damaged_weights_are_not_quantized(source: Path) -> None:
+    weights = load_file(source / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"][3, 4] = torch.nan
+    save_file(weights, source / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="logits are not finite: its weights are damaged"):
+        quantize(recipe(source, device="cpu"))
+    assert not (source.parent / "small").exists()
 
 
 def test_the_head_can_stay(source: Path) -> None:

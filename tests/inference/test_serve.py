@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.inference.serve import ServeRecipe, listen, read_key, serve
@@ -44,16 +45,64 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(tmp_path: Path)
             serve(ServeRecipe(model=str(tmp_path / "no model"), port=port))
 
 
-def test_a_host_that_is_none() -> None:
-    with pytest.raises(RunError, match=r"cannot listen on no\.such\.host\.invalid"):
-        listen("no.such.host.invalid", 0)
+@pytest.mark.parametrize("host", ["no.such.host.invalid", ".x", "é..é", "a" * 64])
+def test_a_host_that_is_none(host: str) -> None:
+    with pytest.raises(RunError, match=rf"cannot listen on {re.escape(host)}, port 0 \(.+\); choose another --port"):
+        listen(host, 0)
+
+
+def test_sampling_is_the_business_of_requests() -> None:
+    with pytest.raises(ValidationError, match="sampling is what each request brings along; leave it out"):
+        ServeRecipe.model_validate({"model": "x", "sampling": {"temperature": 0}})
+
+
+def test_answers_under_way_are_told_of_the_end(model_folder: Path) -> None:
+    """They get a while, then an event that says so, and no half of an answer without one."""
+    command = [sys.executable, "-c", STOPPING, str(model_folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[3].removesuffix("/v1,")
+            asked = {"model": "model", "prompt": "a", "max_tokens": 100, "ignore_eos": True, "stream": True}
+            with httpx.stream("POST", f"{address}/v1/completions", json=asked, timeout=60) as stream:
+                lines = stream.iter_lines()
+                first = next(lines)
+                server.send_signal(signal.SIGINT)
+                events = [line for line in lines if line]
+            assert "text_completion" in first and events[-1] == "data: [DONE]"
+            assert "the server is stopping" in events[-2]
+            out, err = server.communicate(timeout=30)
+            assert (out, err) == ("stopped\n", "") and server.returncode == 0
+        finally:
+            server.kill()
+
+
+STOPPING = """
+import sys, time
+from olmo2.inference import serve
+from olmo2.inference.engine import Engine
+
+step = Engine.step
+
+def slow(engine):
+    time.sleep(0.1)
+    return step(engine)
+
+Engine.step = slow
+serve.GRACE_SECONDS = 0.5
+serve.serve(serve.ServeRecipe(model=sys.argv[1], port=0, device="cpu"))
+"""
 
 
 def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLMO2_API_KEY", raising=False)
     assert read_key(ServeRecipe(model="x")) is None
-    monkeypatch.setenv("OLMO2_API_KEY", "from-there")
+    monkeypatch.setenv("OLMO2_API_KEY", "from-there\n")
     assert read_key(ServeRecipe(model="x")) == "from-there"
+    for wrong in ("é", " ", "a\tb"):
+        monkeypatch.setenv("OLMO2_API_KEY", wrong)
+        with pytest.raises(UsageError, match="the environment variable OLMO2_API_KEY must hold a key of plain"):
+            read_key(ServeRecipe(model="x"))
     file = tmp_path / "key"
     file.write_text("secret\n")
     assert read_key(ServeRecipe(model="x", api_key_file=str(file))) == "secret"

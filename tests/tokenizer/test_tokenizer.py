@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as Backend
 
 from olmo2.base.errors import UsageError
 from olmo2.tokenizer.chat_template import OLMO2_CHAT_TEMPLATE
-from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from olmo2.tokenizer.tokenizer import LONG_TEXT, Tokenizer, load_tokenizer
 
 
 @pytest.fixture(params=["dolma2", "trained"])
@@ -152,6 +152,24 @@ def test_saving_and_loading_changes_nothing(trained: Tokenizer, tmp_path: Path) 
     again.save(tmp_path / "b")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_where_an_answer_ends_is_what_the_folder_says(trained: Tokenizer, tmp_path: Path) -> None:
+    trained.save(tmp_path)
+    assert load_tokenizer(tmp_path).end_ids == (trained.eos_id,)
+    for said, expected in ((7, (7,)), ([7, 8], (7, 8)), (None, (trained.eos_id,))):
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+        assert load_tokenizer(tmp_path).end_ids == expected
+    for wrong in ("7", [True], -1):
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": wrong}))
+        with pytest.raises(UsageError, match="eos_token_id must be a token id or a list of them"):
+            load_tokenizer(tmp_path)
+
+
+def test_long_texts_are_encoded_like_short_ones(tokenizer: Tokenizer, strings: list[str]) -> None:
+    text = " ".join(strings)
+    text *= 1 + LONG_TEXT // len(text)
+    assert tokenizer.encode(text) == tokenizer._backend.encode(text, add_special_tokens=False).ids
 
 
 def test_file_and_folder_give_the_same(trained: Tokenizer, tmp_path: Path) -> None:
