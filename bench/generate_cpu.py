@@ -42,6 +42,7 @@ from olmo2.model.quantized import Scheme
 from olmo2.model.sizes import model_config
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.allocator import KEEP_BYTES, tune_allocator
+from olmo2.parallel.device import is_bf16_fast
 from olmo2.release.export import ExportRecipe, export
 from olmo2.tokenizer.byte_pair import train_byte_pair
 
@@ -95,10 +96,16 @@ def bandwidth() -> float:
     return matrix.numel() * 4 / best_seconds(lambda: matrix @ vector)
 
 
-def peak() -> float:
-    """Return the operations a second of a large float32 matrix product."""
-    matrix = torch.ones(2048, 2048)
+def peak(dtype: torch.dtype) -> float:
+    """Return the operations a second of a large matrix product."""
+    matrix = torch.ones(2048, 2048, dtype=dtype)
+    matrix @ matrix
     return 2 * 2048**3 / best_seconds(lambda: matrix @ matrix)
+
+
+def fast_dtype(name: str) -> torch.dtype:
+    """Return a folder's dtype, or float32 where the processor does not multiply bfloat16."""
+    return torch.bfloat16 if name == "bf16" and is_bf16_fast(torch.device("cpu")) else torch.float32
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -208,19 +215,21 @@ def measure(name: str, case: Case, folder: Path, options: argparse.Namespace, by
     for each, times in seconds.items():
         line = f"{name:12} {each:18} {num_tokens / median(times):8.1f} {case.counted_tokens} tokens/s"
         if each not in peers:
-            line += share(case, num_tokens, median(times), step_bytes[each], bytes_a_second)
+            line += share(case, num_tokens, median(times), step_bytes[each], bytes_a_second, fast_dtype(options.dtype))
             for peer in peers:
                 ratios = sorted(theirs / ours for theirs, ours in zip(seconds[peer], times, strict=True))
                 line += f"\n{'':32} {median(ratios):5.2f} times {peer} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(line, flush=True)
 
 
-def share(case: Case, num_tokens: int, seconds: float, step_bytes: int, bytes_a_second: float) -> str:
+def share(
+    case: Case, num_tokens: int, seconds: float, step_bytes: int, bytes_a_second: float, dtype: torch.dtype
+) -> str:
     """Return how near the machine's limit a time is."""
     if case.counted_tokens == "prompt":
         model = model_config(case.size, vocab_size=case.vocab_size)
         flops = 2 * (num_parameters(model) - model.vocab_size * model.hidden_size) * num_tokens
-        return f", {seconds / (flops / peak()):.2f} times the time of its products at the measured float32 peak"
+        return f", {seconds / (flops / peak(dtype)):.2f} times the time of its products at the measured peak"
     if case.num_prompts == 1:
         return f", {100 * step_bytes * num_tokens / seconds / bytes_a_second:.0f}% of the bandwidth"
     return ""
@@ -254,7 +263,8 @@ def main() -> None:
     bytes_a_second = bandwidth()
     print(
         f"{options.dtype}, {torch.get_num_threads()} threads, memory is read at {bytes_a_second / 1e9:.1f} GB/s, "
-        f"products at {peak() / 1e9:.0f} GFLOP/s in float32, load {os.getloadavg()[0]:.1f}",
+        f"products at {peak(fast_dtype(options.dtype)) / 1e9:.0f} GFLOP/s in {fast_dtype(options.dtype)}, "
+        f"load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
     for name in options.cases:

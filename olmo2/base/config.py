@@ -38,6 +38,9 @@ def whole_number(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(whole_number)]
 """A whole number that may be written as 4e12."""
 
+VERBATIM = "verbatim"  # mark of a list of texts whose elements are given one by one: brackets and commas are theirs
+Texts = Annotated[list[str], VERBATIM]
+
 
 class Settings(BaseModel):
     """A part of a recipe: frozen, and nothing it does not know is accepted."""
@@ -138,6 +141,8 @@ def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, An
         name, equals, value = argument.removeprefix("--").partition("=")
         if equals and kinds.get(name) == list[str]:
             taken.setdefault(name, []).extend(elements(name, value))
+        elif equals and kinds.get(name) == VERBATIM:
+            taken.setdefault(name, []).append(value)
         else:
             rest.append(argument)
     for name, texts in taken.items():
@@ -306,9 +311,9 @@ def nested_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def setting_kinds(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name of every setting of `model` with its annotation."""
+    """Yield the dotted name of every setting of `model` with its annotation, or VERBATIM."""
     for name, field in model.model_fields.items():
-        yield prefix + name, field.annotation
+        yield prefix + name, VERBATIM if VERBATIM in field.metadata else field.annotation
         part = nested_model(field.annotation)
         if part is not None:
             yield from setting_kinds(part, f"{prefix}{name}.")

@@ -181,6 +181,8 @@ def find_model_folder(name: str | Path, revision: str | None = None, *, with_tra
         require_model_folder(folder)
         return folder
     if folder.exists():
+        if folder.suffix == ".gguf":
+            raise UsageError(f"{name} is a file for llama.cpp; give the model folder that it was made from")
         raise UsageError(f"{name} is a file; give the model folder that holds it")
     is_beside = len(folder.parts) > 1 and folder.parent.is_dir()  # a slip in the last part of a path, not a hub name
     if is_beside or folder.is_absolute() or str(name).startswith(".") or str(name).count("/") > 1:

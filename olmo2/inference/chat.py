@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from olmo2.base.config import nearest
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
 from olmo2.inference.engine_base import EngineBase
@@ -160,10 +161,12 @@ class Session:
         """Change one setting of the sampling, or print all."""
         name, equals, value = text.partition("=")
         if not text:
-            print(" ".join(f"{name}={value}" for name, value in self.sampling))
+            print(" ".join(f"{name}={json.dumps(value)}" for name, value in self.sampling))
             return
         if not equals or name not in SamplingSettings.model_fields:
-            raise UsageError(f"write /set NAME=VALUE with one of {', '.join(SamplingSettings.model_fields)}")
+            known = list(SamplingSettings.model_fields)
+            close = nearest(name, known) if equals else ""
+            raise UsageError(f"write /set NAME=VALUE with one of {', '.join(known)}{close}")
         try:
             given = json.loads(value)
         except json.JSONDecodeError:
@@ -178,6 +181,8 @@ class Session:
         """Write the conversation as one line of JSON."""
         if not path:
             raise UsageError("write /save FILE")
+        if len(self.messages) == len(self.opening):
+            raise UsageError("nothing has been said yet")
         file_name = os.path.expanduser(path)
         if "\0" in file_name or file_name.startswith("~"):
             raise UsageError(f"{path!r} cannot be the name of a file; choose another name")

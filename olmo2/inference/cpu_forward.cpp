@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "cpu_attention.h"
 #include "cpu_products.h"
 
 namespace {
@@ -61,70 +62,7 @@ void rotate(float* heads, int num_heads, int head_dim, const float* cos, const f
         }
 }
 
-// The most tokens of a sequence, one after the other, whose queries are multiplied with its keys at a time.
-constexpr int MOST_QUERIES = 4;
-
-// What one query head attends to in QUERIES tokens, which follow each other in a sequence; the first has `num_keys` keys.
-// scores: QUERIES rows of `room`.
-template <int QUERIES, typename Number>
-void attend(const Model& model, const Number* keys, const Number* values, const int32_t* pages, int num_keys, int kv_head,
-            const float* query, float* scores, int room, float* mixed) {
-    constexpr int KEYS = 8 / QUERIES;  // so that eight products are under way at a time
-    int head_dim = model.head_dim, page_tokens = model.page_tokens, all_keys = num_keys + QUERIES - 1;
-    int rounded = (all_keys + page_tokens - 1) / page_tokens * page_tokens;
-    float factor = 1.0f / std::sqrt(float(head_dim));
-    auto page_of = [&](const Number* from, int start) {
-        return from + (size_t(pages[start / page_tokens]) * model.kv_heads + kv_head) * page_tokens * head_dim;
-    };
-    for (int start = 0; start < rounded; start += page_tokens)
-        for (int place = 0; place < page_tokens; place += KEYS) {
-            const Number* key = page_of(keys, start) + size_t(place) * head_dim;
-            Vector products[8] = {};
-            for (int k = 0; k < KEYS; ++k, key += head_dim)
-                for (int i = 0; i < head_dim; i += LANES) {
-                    Vector some = load(key + i);
-                    for (int q = 0; q < QUERIES; ++q) products[q * KEYS + k] += some * load(query + q * model.hidden + i);
-                }
-            float found[8];
-            eight_sums(products, found);
-            for (int q = 0; q < QUERIES; ++q)
-                for (int k = 0; k < KEYS; ++k) scores[q * room + start + place + k] = found[q * KEYS + k] * factor;
-        }
-    float shares[QUERIES];
-    for (int q = 0; q < QUERIES; ++q) {
-        float *row = scores + q * room, highest = -INFINITY;
-        for (int place = num_keys + q; place < rounded; ++place) row[place] = -INFINITY;
-        for (int place = 0; place < num_keys + q; ++place) highest = std::max(highest, row[place]);
-        Vector totals = {};
-        for (int place = 0; place < rounded; place += LANES) {
-            Vector some = exponential(load(row + place) - highest);
-            some = load(row + place) == -INFINITY ? Vector{} : some;
-            put(row + place, some);
-            totals += some;
-        }
-        shares[q] = 1.0f / sum(totals);
-    }
-    in_equal_groups<KEYS>(head_dim / LANES, [&](auto width, int first) {  // so many vectors of numbers
-        constexpr int WIDTH = decltype(width)::value;
-        int i = first * LANES;
-        Vector sums[QUERIES][WIDTH] = {};
-        for (int start = 0; start < all_keys; start += page_tokens) {
-            const Number* value = page_of(values, start) + i;
-            for (int place = start; place < std::min(all_keys, start + page_tokens); ++place, value += head_dim)
-                for (int v = 0; v < WIDTH; ++v) {
-                    Vector some = load(value + v * LANES);
-                    for (int q = 0; q < QUERIES; ++q) sums[q][v] += some * scores[q * room + place];
-                }
-        }
-        for (int q = 0; q < QUERIES; ++q)
-            for (int v = 0; v < WIDTH; ++v) {
-                Vector some = sums[q][v] * shares[q];
-                put(mixed + q * model.hidden + i + v * LANES, some);
-            }
-    });
-}
-
-// The first token of each block of at most MOST_QUERIES that follow each other in a sequence, and the end.
+// The first token of each block of at most MOST_BLOCK that follow each other in a sequence, and the end.
 std::vector<int> blocks_of(const Model& model, const Tokens& tokens) {
     std::vector<int> blocks;
     for (int n = 0; n < tokens.num_tokens; ++n) {
@@ -132,7 +70,7 @@ std::vector<int> blocks_of(const Model& model, const Tokens& tokens) {
         // The page that a token is written to belongs to its sequence alone.
         bool goes_on = n > 0 && tokens.places[n] == tokens.places[n - 1] + 1 &&
                        page(n, tokens.places[n - 1]) == page(n - 1, tokens.places[n - 1]);
-        if (!goes_on || n - blocks.back() == MOST_QUERIES) blocks.push_back(n);
+        if (!goes_on || n - blocks.back() == MOST_BLOCK) blocks.push_back(n);
     }
     blocks.push_back(tokens.num_tokens);
     return blocks;
@@ -153,13 +91,13 @@ struct Numbers {
 struct Workspace {
     Numbers x, query, key, value, mixed, result, gate, up, tiles;
     std::vector<int> blocks;
-    int num_scores;  // keys of the longest sequence, to whole pages
 
     Workspace(const Model& model, const Tokens& tokens)
         : x(size_t(tokens.num_tokens) * model.hidden), query(x.size()), key(size_t(tokens.num_tokens) * model.kv_heads * model.head_dim),
           value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(tokens.num_tokens) * model.inner), up(gate.size()),
-          tiles(tokens.num_tokens < LEAST_TILED ? 0 : room_of_tiles(tokens.num_tokens, std::max(model.hidden, model.inner))),
-          blocks(blocks_of(model, tokens)), num_scores(tokens.longest * model.page_tokens) {}
+          tiles(tokens.num_tokens < LEAST_TILED ? 0 : std::max(room_of_tiles(tokens.num_tokens, std::max(model.hidden, model.inner)),
+                                                                 room_of_lanes(tokens.num_tokens, std::max(model.hidden, model.inner)))),
+          blocks(blocks_of(model, tokens)) {}
 };
 
 template <typename Number>
@@ -179,7 +117,7 @@ void add_normalised(const Model& model, const float* weight, int num_tokens, Wor
 }
 
 template <typename Number>
-void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Workspace& work, Input& input, float* scores) {
+void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Workspace& work, Input& input) {
     int num_tokens = tokens.num_tokens, hidden = model.hidden, head_dim = model.head_dim;
     int kv_size = model.kv_heads * head_dim, group = model.heads / model.kv_heads;
     input.take(work.x.data(), num_tokens, layer.query, work.tiles.data());
@@ -202,18 +140,9 @@ void run_layer(const Model& model, const Layer& layer, const Tokens& tokens, Wor
     for (int job = 0; job < int(work.blocks.size() - 1) * model.heads; ++job) {
         int block = job / model.heads, head = job % model.heads, n = work.blocks[block];
         size_t at = size_t(n) * hidden + size_t(head) * head_dim;
-        auto attend_to = [&](auto queries, int more) {
-            attend<decltype(queries)::value>(model, static_cast<const Number*>(layer.keys),
-                                             static_cast<const Number*>(layer.values),
-                                             tokens.pages + size_t(n) * tokens.longest, tokens.places[n] + more + 1,
-                                             head / group, &work.query[at + size_t(more) * hidden], scores,
-                                             work.num_scores, &work.mixed[at + size_t(more) * hidden]);
-        };
-        int num_queries = work.blocks[block + 1] - n;
-        if (num_queries == MOST_QUERIES)
-            attend_to(std::integral_constant<int, MOST_QUERIES>{}, 0);
-        else
-            for (int more = 0; more < num_queries; ++more) attend_to(std::integral_constant<int, 1>{}, more);
+        Remembered<Number> past{static_cast<const Number*>(layer.keys), static_cast<const Number*>(layer.values),
+                                tokens.pages + size_t(n) * tokens.longest, model.kv_heads, head / group, model.page_tokens, head_dim};
+        attend_block(past, tokens.places[n] + 1, work.blocks[block + 1] - n, &work.query[at], hidden, &work.mixed[at]);
     }
     input.take(work.mixed.data(), num_tokens, layer.output, work.tiles.data());
     multiply(layer.output, input, work.result.data());
@@ -244,17 +173,16 @@ extern "C" void forward(const Model* model, const Tokens* tokens, int num_thread
     Numbers wanted(size_t(tokens->num_wanted) * model->hidden);
 #pragma omp parallel num_threads(num_threads)
     {
-        std::vector<float> scores(size_t(MOST_QUERIES) * work.num_scores);
         static thread_local Input input;  // which keeps its room from step to step
 #pragma omp for schedule(static)
         for (int n = 0; n < tokens->num_tokens; ++n) widen_row(model->embedding, tokens->ids[n], 0, model->hidden, &work.x[size_t(n) * model->hidden]);
         for (int number = 0; number < model->num_layers; ++number) {
             if (model->cache_kind == FLOAT32)
-                run_layer<float>(*model, model->layers[number], *tokens, work, input, scores.data());
+                run_layer<float>(*model, model->layers[number], *tokens, work, input);
             else if (model->cache_kind == FLOAT16)
-                run_layer<Float16>(*model, model->layers[number], *tokens, work, input, scores.data());
+                run_layer<Float16>(*model, model->layers[number], *tokens, work, input);
             else
-                run_layer<Bfloat16>(*model, model->layers[number], *tokens, work, input, scores.data());
+                run_layer<Bfloat16>(*model, model->layers[number], *tokens, work, input);
         }
 #pragma omp for schedule(static)
         for (int row = 0; row < tokens->num_wanted; ++row)

@@ -110,6 +110,17 @@ void multiply_band(const FourRows& first_rows, int num_rows, const Bfloat16* x, 
     });
 }
 
+// Some rows of a matrix in some columns as bfloat16, and the numbers from one row to the next: where they lie, or in `to`.
+const Bfloat16* as_pairs(const Matrix& matrix, int row, int num_rows, int column, int columns, float* room, Bfloat16* to, size_t* apart) {
+    *apart = matrix.kind == BFLOAT16 ? matrix.columns : columns;
+    if (matrix.kind == BFLOAT16) return static_cast<const Bfloat16*>(matrix.weights) + size_t(row) * matrix.columns + column;
+    for (int i = 0; i < num_rows; ++i) {
+        widen_row(matrix, row + i, column, columns, room);
+        round_to_pairs(room, columns, to + i * *apart);
+    }
+    return to;
+}
+
 // More tokens: bands of rows, whatever their kind, stay in the cache while all tokens are multiplied with them.
 void bands_of_pairs(const Matrix& matrix, const Bfloat16* x, int num_tokens, float* y) {
     static thread_local std::vector<Bfloat16> rounded;
@@ -120,17 +131,9 @@ void bands_of_pairs(const Matrix& matrix, const Bfloat16* x, int num_tokens, flo
         int num_rows = std::min(BAND, matrix.rows - band);
         for (int column = 0; column < matrix.columns; column += BAND_COLUMNS) {
             int columns = std::min(BAND_COLUMNS, matrix.columns - column);
-            size_t apart = matrix.kind == BFLOAT16 ? matrix.columns : columns;
-            FourRows rows{rounded.data(), apart, 4 * apart, columns};
-            if (matrix.kind == BFLOAT16) {
-                rows.first = static_cast<const Bfloat16*>(matrix.weights) + size_t(band) * matrix.columns + column;
-            } else {
-                for (int i = 0; i < num_rows; ++i) {
-                    widen_row(matrix, band + i, column, columns, widened.data());
-                    round_to_pairs(widened.data(), columns, &rounded[i * apart]);
-                }
-            }
-            multiply_band(rows, num_rows, x + column, pair_stride(matrix.columns), num_tokens, column > 0, y + band, matrix.rows);
+            size_t apart;
+            const Bfloat16* first = as_pairs(matrix, band, num_rows, column, columns, widened.data(), rounded.data(), &apart);
+            multiply_band({first, apart, 4 * apart, columns}, num_rows, x + column, pair_stride(matrix.columns), num_tokens, column > 0, y + band, matrix.rows);
         }
     }
 }

@@ -3,18 +3,19 @@
 //
 // With few tokens the weights stream through once (cpu_streams.h), quantized ones as integers (cpu_integers.h); with
 // many, tiles of weights are multiplied with tiles of tokens (cpu_tiles.h). Where the processor multiplies bfloat16 and
-// the model computes in it, the tokens' numbers are rounded to it (cpu_pairs.h). Sums are float32 everywhere.
+// the model computes in it, the tokens' numbers are rounded to it (cpu_pairs.h, cpu_lanes.h). Sums are float32 everywhere.
 #pragma once
 
 #include "cpu_integers.h"
-#include "cpu_pairs.h"
+#include "cpu_lanes.h"
 #include "cpu_streams.h"
 #include "cpu_tiles.h"
 
 namespace {
 
-// Tokens from which on tiles pay, for weights that must be widened and for those that need not; and bands of rows.
-constexpr int LEAST_TILED = 13, LEAST_TILED_FLOAT32 = 40, LEAST_IN_BANDS = 7;
+// Tokens from which on tiles pay, for weights that must be widened and for those that need not; and of pairs, bands and
+// lanes.
+constexpr int LEAST_TILED = 13, LEAST_TILED_FLOAT32 = 40, LEAST_IN_BANDS = 7, LEAST_IN_LANES = 25;
 
 inline bool is_tiled(const Matrix& matrix, int num_tokens) {
     if (takes_pairs(matrix)) return false;
@@ -22,10 +23,12 @@ inline bool is_tiled(const Matrix& matrix, int num_tokens) {
     return num_tokens >= LEAST_TILED && !takes_integers(matrix, num_tokens);
 }
 
+inline bool is_in_lanes(const Matrix& matrix, int num_tokens) { return takes_pairs(matrix) && num_tokens >= LEAST_IN_LANES; }
+
 struct Input {
     const float* x;      // (N, columns)
     int num_tokens, columns;
-    const float* tiles;  // of many tokens, see make_tiles
+    const float* tiles;  // of many tokens, see make_tiles and make_lanes
     // Each thread's own, made when they are needed:
     Integers eight, four;
     std::vector<Bfloat16> rounded;  // (N, pair_stride(columns))
@@ -36,9 +39,10 @@ struct Input {
     void take(const float* from, int tokens, const Matrix& first, float* room) {
         x = from, num_tokens = tokens, columns = first.columns, tiles = nullptr;
         has_eight = has_four = has_pairs = false;
-        if (!is_tiled(first, num_tokens)) return;
-        make_tiles(x, num_tokens, columns, room);
-        tiles = room;
+        if (is_tiled(first, num_tokens)) make_tiles(x, num_tokens, columns, room), tiles = room;
+#ifdef __AVX512BF16__
+        if (is_in_lanes(first, num_tokens)) make_lanes(x, num_tokens, columns, room), tiles = room;
+#endif
     }
 
     const Integers& integers(int kind) {
@@ -74,6 +78,7 @@ void multiply(const Matrix& matrix, Input& input, float* y) {
 #endif
 #ifdef __AVX512BF16__
     if (takes_pairs(matrix)) {
+        if (input.tiles && is_in_lanes(matrix, num_tokens)) return lanes_of_tokens(matrix, input.tiles, num_tokens, y);
         if (matrix.kind == BFLOAT16 && num_tokens < LEAST_IN_BANDS) return stream_pairs(matrix, input.pairs(), num_tokens, y);
         return bands_of_pairs(matrix, input.pairs(), num_tokens, y);
     }

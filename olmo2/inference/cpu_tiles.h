@@ -30,23 +30,8 @@ inline void transpose(const float* from, int depth, float* to) {
     int k = 0;
 #ifdef __AVX2__
     for (; k + 8 <= depth; k += 8)
-        for (int rows = 0; rows < TILE_ROWS; rows += 8) {
-            __m256 r[8], t[8];
-            for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(from + size_t(rows + i) * depth + k);
-            for (int i = 0; i < 4; ++i) {
-                t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-                t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-            }
-            for (int i = 0; i < 2; ++i)
-                for (int j = 0; j < 2; ++j) {
-                    r[4 * i + 2 * j] = _mm256_shuffle_ps(t[4 * i + j], t[4 * i + j + 2], 0x44);
-                    r[4 * i + 2 * j + 1] = _mm256_shuffle_ps(t[4 * i + j], t[4 * i + j + 2], 0xEE);
-                }
-            for (int i = 0; i < 4; ++i) {
-                _mm256_storeu_ps(to + size_t(k + i) * TILE_ROWS + rows, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-                _mm256_storeu_ps(to + size_t(k + i + 4) * TILE_ROWS + rows, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-            }
-        }
+        for (int row = 0; row < TILE_ROWS; row += 8)
+            transpose_eight(from + size_t(row) * depth + k, depth, to + size_t(k) * TILE_ROWS + row, TILE_ROWS);
 #endif
     for (; k < depth; ++k)
         for (int row = 0; row < TILE_ROWS; ++row) to[size_t(k) * TILE_ROWS + row] = from[size_t(row) * depth + k];

@@ -18,9 +18,11 @@ from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.memory_budget import num_pages_for
 from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.inference.pages import PAGE_TOKENS, PagePool
+from olmo2.inference.recorded_steps import MOST_ROWS, RecordedSteps
 from olmo2.inference.request import Request, Sequence, Update
 from olmo2.inference.sampling import choose_tokens
 from olmo2.inference.scheduler import Piece, Scheduler
+from olmo2.model.quantized import QuantizedLinear
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -49,6 +51,11 @@ class Engine(EngineBase):
         )
         self.cache = PagedCache(model.config, num_pages, dtype=dtype, device=model.device)
         self.compiled = cpu_forward(model, self.cache)
+        self.recorded = RecordedSteps(model, self.cache) if model.device.type == "cuda" else None
+        if model.device.type == "cuda" and any(isinstance(module, QuantizedLinear) for module in model.modules()):
+            from olmo2.inference.gpu_products import use_gpu_products  # which needs Triton
+
+            use_gpu_products(model)
         self.few_tokens = 0 if self.compiled is None else most_tokens(model)
         self.pool = PagePool(num_pages)
         self.scheduler = Scheduler(
@@ -119,13 +126,12 @@ class Engine(EngineBase):
         if self.compiled is not None and len(ids) <= self.few_tokens:
             logits = self.compiled.logits(ids, slices, rows)
             return logits[:num_scored], logits[num_scored:]
+        if self.recorded is not None and rows == list(range(len(ids))) and not num_scored and len(ids) <= MOST_ROWS:
+            return torch.empty(0), self.recorded.logits(ids, slices)
         index = torch.tensor(rows, dtype=torch.long, device=self.model.device)
-
-        def head(hidden: Tensor, lm_head_weight: Tensor) -> Tensor:
-            return hidden[0, index] @ lm_head_weight.to(hidden.dtype).T
-
         input_ids = torch.tensor([ids], device=self.model.device)
-        logits = self.model(input_ids, head=head, cache=StepCache(self.cache, slices)).float()
+        hidden = self.model.model(input_ids, None, StepCache(self.cache, slices))
+        logits = self.model.lm_head(hidden[0, index]).float()
         return logits[:num_scored], logits[num_scored:]
 
     def note_scores(self, pieces: list[Piece], to_score: list[range], logits: Tensor) -> None:

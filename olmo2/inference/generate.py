@@ -13,6 +13,7 @@ from pydantic import model_validator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from olmo2.base.config import Texts
 from olmo2.checkpoint.folder import find_model_folder
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.prompt_file import CompletionFile, made_with, prompt_ids, read_prompts
@@ -22,8 +23,8 @@ from olmo2.inference.request import Request, Update
 class GenerateRecipe(ModelRecipe):
     """Everything that `generate` needs to know."""
 
-    prompt: list[str] = []
-    """texts to continue; repeat the setting for several"""
+    prompt: Texts = []
+    """texts to continue, as they are; repeat the setting for several"""
     chat: bool = False
     """treat each prompt as a user's message and answer it"""
     prompts: str | None = None
@@ -40,6 +41,8 @@ class GenerateRecipe(ModelRecipe):
             raise ValueError("give either texts with --prompt=... or a file with --prompts=...")
         if (self.prompts is None) != (self.output is None):
             raise ValueError("prompts and output belong together: a file to read and a file to write")
+        if self.logprobs and self.prompts is None:
+            raise ValueError("logprobs are written to output: give a file with --prompts=... and --output=...")
         return self
 
 
@@ -53,8 +56,8 @@ def generate(recipe: GenerateRecipe) -> None:
         Request(prompt_ids(engine.tokenizer, {"prompt": text}, is_chat=recipe.chat), recipe.sampling)
         for text in recipe.prompt
     ]
-    for text, completion in zip(recipe.prompt, engine.run(requests), strict=True):
-        print(("" if recipe.chat else text) + completion.text)
+    answers = zip(recipe.prompt, engine.run(requests), strict=True)
+    print("\n\n".join(("" if recipe.chat else text) + completion.text for text, completion in answers))
 
 
 def generate_file(recipe: GenerateRecipe, prompts: Path, output: Path) -> None:

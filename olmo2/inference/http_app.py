@@ -1,9 +1,10 @@
 """The OpenAI-compatible endpoints over one engine, as a FastAPI application."""
 
 import asyncio
+import difflib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -241,14 +242,26 @@ def add_page(app: FastAPI) -> None:
         return FileResponse(PAGE / file, media_type=PAGE_FILES[file], headers=headers)
 
 
+def complaint(first: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the field that pydantic complains of, and what is wrong with it."""
+    place = ".".join(str(part) for part in first["loc"][1:])
+    if first["type"] == "json_invalid":
+        return "", "the body is not valid JSON"
+    if first["type"] == "model_attributes_type" and not place:
+        return "", "the body must be a JSON object, sent with Content-Type: application/json"
+    if first["type"] == "extra_forbidden":
+        known = sorted(ChatBody.model_fields.keys() | CompletionBody.model_fields.keys())
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.7)
+        return place, "this is not supported here" + (f"; did you mean {close[0]}?" if close else "")
+    return place, first["msg"].removeprefix("Value error, ")
+
+
 def add_error_handlers(app: FastAPI, service: Service) -> None:
     """Let every error be an error object with the status that it has at OpenAI."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        message = "the body is not valid JSON" if first["type"] == "json_invalid" else first["msg"]
+        place, message = complaint(error.errors()[0])
         return JSONResponse(error_object(f"{place}: {message}" if place else message, param=place or None), 400)
 
     @app.exception_handler(UsageError)
@@ -258,7 +271,10 @@ def add_error_handlers(app: FastAPI, service: Service) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         code = "model_not_found" if isinstance(error, NoSuchModelError) else None
-        return JSONResponse(error_object(str(error.detail), code=code), error.status_code, headers=error.headers)
+        message = str(error.detail)
+        if message == "Not Found":  # Starlette's own
+            message = f"there is no {request.url.path} here; /openapi.json lists what there is"
+        return JSONResponse(error_object(message, code=code), error.status_code, headers=error.headers)
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> Response:

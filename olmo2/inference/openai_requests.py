@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,7 +31,15 @@ DEFAULT_COMPLETION_TOKENS = 16  # OpenAI's
 
 MOST_FIELDS = 64  # of an object
 
-Nothing = Annotated[float | None, Field(ge=0, le=0)]
+
+def is_nothing(number: float | None) -> float | None:
+    """Refuse what would have an effect."""
+    if number:
+        raise ValueError("only 0 is supported")
+    return number
+
+
+Nothing = Annotated[float | None, AfterValidator(is_nothing)]
 Id = Annotated[int, Field(ge=0, lt=2**31)]
 Item = TypeVar("Item")
 Several = Annotated[list[Item], Field(fail_fast=True)]  # of a million wrong items one is complained of
@@ -261,9 +270,9 @@ def num_choices(n: int | None, num_prompts: int, limits: Limits) -> int:
     """Return the choices of each prompt. Raises UsageError if they are too many."""
     number = n or 1
     if number * num_prompts > limits.choices:
+        what = f"n {number} is" if num_prompts == 1 else f"{num_prompts} prompts with n {number} are"
         raise UsageError(
-            f"{num_prompts} prompts with n {number} are more than the {limits.choices} answers that one request may "
-            "ask for; send several requests"
+            f"{what} more than the {limits.choices} answers that one request may ask for; send several requests"
         )
     return number
 

@@ -18,10 +18,11 @@ from olmo2.model.sizes import ModelConfig
 
 
 class PagedCache:
-    """Room for keys and values, (L, P, K, p, D) each."""
+    """Room for keys and values, (L, P + 1, K, p, D) each."""
 
     def __init__(self, config: ModelConfig, num_pages: int, *, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.num_hidden_layers, num_pages, config.num_key_value_heads, PAGE_TOKENS, config.head_dim)
+        self.spare_page = num_pages  # that belongs to nobody: for rows that only fill a step up
+        shape = (config.num_hidden_layers, num_pages + 1, config.num_key_value_heads, PAGE_TOKENS, config.head_dim)
         self.keys, self.values = (lazy_zeros(shape, dtype, device) for _ in range(2))
 
 
@@ -96,14 +97,14 @@ class StepCache:
         is_grouped = queries.shape[1] > keys.shape[1]
         mixed = torch.empty_like(queries)
         if len(self.single):
-            all_keys, all_values = self.stored(layer, self.single_table)
+            all_keys, all_values = gather_pages(self.cache, layer, self.single_table)
             own = queries[0, :, self.single].transpose(0, 1)[:, :, None]  # (B, H, 1, D)
             found = F.scaled_dot_product_attention(
                 own, all_keys, all_values, attn_mask=self.single_visible, enable_gqa=is_grouped
             )
             mixed[0, :, self.single] = found[:, :, 0].transpose(0, 1)
         for tokens, each, table, visible in self.long:
-            all_keys, all_values = (heads[:, :, : each.end] for heads in self.stored(layer, table))
+            all_keys, all_values = (heads[:, :, : each.end] for heads in gather_pages(self.cache, layer, table))
             mixed[:, :, tokens] = F.scaled_dot_product_attention(
                 queries[:, :, tokens],
                 all_keys,
@@ -114,12 +115,11 @@ class StepCache:
             )
         return mixed
 
-    def stored(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Copy the keys and values of some pages (B, pages of each) together, (B, K, S, D)."""
-        keys, values = (
-            pages[layer, table].transpose(1, 2).flatten(2, 3) for pages in (self.cache.keys, self.cache.values)
-        )
-        return keys, values
+
+def gather_pages(cache: PagedCache, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Copy the keys and values of some pages (B, pages of each) together, (B, K, S, D)."""
+    keys, values = (pages[layer, table].transpose(1, 2).flatten(2, 3) for pages in (cache.keys, cache.values))
+    return keys, values
 
 
 def page_table(slices: Sequence[Slice], device: torch.device) -> Tensor:

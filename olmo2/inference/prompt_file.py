@@ -94,8 +94,8 @@ class CompletionFile:
             return
         if header != self.header:
             raise UsageError(
-                f"{self.partial} was made with another model, other prompts or other settings; repeat that command, or "
-                "remove it to begin again"
+                f"{self.partial} was made with another model, other prompts or other settings; repeat the command that "
+                f"made it, or remove {self.partial.name} to begin again"
             )
         self.done = found
 

@@ -15,7 +15,7 @@ from pydantic_settings import CliPositionalArg
 
 from olmo2.base.config import Recipe, whole_number
 from olmo2.base.errors import UsageError
-from olmo2.base.files import BYTES_PER_GB, atomic_folder, require_vacant
+from olmo2.base.files import atomic_folder, require_vacant
 from olmo2.checkpoint.folder import find_model_folder, load_model, write_descriptions
 from olmo2.checkpoint.quantized_folder import quantize_layers, stored_schemes, write_quantized_weights
 from olmo2.corpus.document import read_documents
@@ -27,6 +27,7 @@ from olmo2.parallel.device import choose_device
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 INT4_GROUP = 128
+FEW_TOKENS = 1000  # to measure on
 
 
 class QuantizeRecipe(Recipe):
@@ -72,9 +73,11 @@ def quantize(recipe: QuantizeRecipe) -> None:
     after = perplexity(reread, tokenizer, windows)
     sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in (source, output)]
     num_tokens = sum(len(window) - 1 for window in windows)
-    print(f"{output}: {sizes[1] / BYTES_PER_GB:.3f} GB instead of {sizes[0] / BYTES_PER_GB:.3f}")
+    print(f"{output}: {sizes[1] / 1e6:,.1f} MB instead of {sizes[0] / 1e6:,.1f}")
     change = 100 * (after / before - 1)
     print(f"perplexity on {num_tokens:,} tokens: {before:.4f} before, {after:.4f} after ({change:+.2f}%)")
+    if num_tokens < FEW_TOKENS:
+        print(f"that is little text: below {FEW_TOKENS:,} tokens a change says little")
 
 
 def read_windows(recipe: QuantizeRecipe, model: Transformer, tokenizer: Tokenizer) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """Figures of a server for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from olmo2.inference.engine_worker import EngineWorker
 from olmo2.inference.pages import PAGE_TOKENS
@@ -13,6 +13,7 @@ class ServerMetrics:
     """Counts what the server does; `text` is what /metrics returns."""
 
     def __init__(self, worker: EngineWorker) -> None:
+        disable_created_metrics()  # which double the figures and which nobody asked for
         engine, registry = worker.engine, CollectorRegistry()
         self.registry = registry
         self.requests = Counter("olmo2_requests", "Requests by path and status", ["path", "status"], registry=registry)

@@ -6,7 +6,7 @@ hold 4 or 8 consecutive columns, the lowest bits first, each as an unsigned numb
 Shapes   O rows (out_features) · I columns (in_features) · G groups of columns (1 of 8-bit rows)
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,11 +41,13 @@ class Scheme:
 class QuantizedLinear(nn.Module):
     """(..., I) -> (..., O) with packed weights; as exact as their rounding, and no faster than floating point.
 
-    That is the reference, and what runs where there is no kernel for it (inference/cpu_integers.h has one for CPUs).
+    That is the reference, and what runs where there is no kernel for it: inference/cpu_integers.h has one for CPUs,
+    inference/gpu_products.py one for GPUs, which becomes the `product` of the layers.
     """
 
     weight_packed: Tensor
     weight_scale: Tensor
+    product: "Callable[[Tensor, QuantizedLinear], Tensor] | None" = None
 
     def __init__(self, in_features: int, out_features: int, scheme: Scheme, dtype: torch.dtype, name: str) -> None:
         super().__init__()
@@ -62,6 +64,8 @@ class QuantizedLinear(nn.Module):
         return dequantize(self.weight_packed, self.weight_scale, self.scheme.bits)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.product is not None:
+            return self.product(x, self)
         return F.linear(x, self.weight.to(x.dtype))
 
 

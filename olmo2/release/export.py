@@ -21,8 +21,9 @@ class ExportRecipe(Recipe):
     """checkpoint to release"""
     output: CliPositionalArg[str]
     """folder to write; a file for GGUF"""
-    format: Literal["huggingface", "gguf"] = "huggingface"
-    """huggingface = a folder for transformers, vLLM and this program; gguf = one file for llama.cpp"""
+    format: Literal["huggingface", "gguf"] | None = None
+    """huggingface = a folder for transformers, vLLM and this program; gguf = one file for llama.cpp; null = gguf for an
+    output that ends in .gguf, else huggingface"""
     dtype: DtypeChoice = "stored"
     """of the released weights: stored (bit for bit those of the checkpoint), fp32, bf16 or fp16"""
     max_shard_gb: float = Field(default=5.0, gt=0)
@@ -34,18 +35,23 @@ class ExportRecipe(Recipe):
     def check_format(self) -> "ExportRecipe":
         """Raise ValueError for settings of the other format."""
         given = self.model_fields_set
-        if self.format == "gguf" and (others := given & {"dtype", "max_shard_gb"}):
+        if self.is_gguf and (others := given & {"dtype", "max_shard_gb"}):
             raise ValueError(f"{min(others)} is about folders; a GGUF file has gguf_type")
-        if self.format == "huggingface" and "gguf_type" in given:
-            raise ValueError("gguf_type is about GGUF files: set format to gguf")
+        if not self.is_gguf and "gguf_type" in given:
+            raise ValueError("gguf_type is about GGUF files: let the output end in .gguf, or set format to gguf")
         return self
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether one file is written."""
+        return self.format == "gguf" or (self.format is None and self.output.endswith(".gguf"))
 
 
 def export(recipe: ExportRecipe) -> None:
     """Write the release."""
     require_vacant(recipe.output, "output")
     source = find_model_folder(recipe.checkpoint)
-    if recipe.format == "gguf":
+    if recipe.is_gguf:
         return export_gguf(recipe, source)
     with atomic_folder(recipe.output) as partial:
         copy_model_folder(

@@ -21,6 +21,7 @@ FLOORS = {
 HEAVY_FILES = {  # about a package from the first line to the last
     "inference/http_app.py": {"fastapi", "starlette"},
     "inference/server_metrics.py": {"prometheus_client"},
+    "inference/gpu_products.py": {"triton"},
     "release/gguf_file.py": {"gguf"},
 }
 CORE = {

@@ -57,4 +57,4 @@ def test_a_cache_takes_memory_when_it_is_used() -> None:
 
 def test_bytes_of_a_page() -> None:
     cache = PagedCache(CONFIG, 3, dtype=torch.bfloat16, device=CPU)
-    assert 3 * page_bytes(CONFIG, torch.bfloat16) == cache.keys.nbytes + cache.values.nbytes
+    assert 4 * page_bytes(CONFIG, torch.bfloat16) == cache.keys.nbytes + cache.values.nbytes, "and a spare one"

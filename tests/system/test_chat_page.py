@@ -171,11 +171,15 @@ def test_several_conversations(page: Any) -> None:
 def test_an_error_of_the_server_is_shown_and_the_next_message_works(page: Any, engine: Scripted) -> None:
     page.fill("#input", "long " * 200)
     page.press("#input", "Enter")
-    page.wait_for_selector("li.assistant .wrong")
-    assert "this server reads at most" in page.locator("li.assistant .wrong").inner_text()
-    page.keyboard.press("Alt+n")
+    expect(page.locator("#status")).to_contain_text("this server reads at most", timeout=20_000)
+    assert page.input_value("#input").strip() == ("long " * 200).strip(), "it can be made shorter"
+    assert page.locator("li.user, li.assistant").count() == 0, "and is no part of the conversation"
     ask(page, "short")
     assert page.locator("li.assistant .content").inner_text() == engine.text
+    page.route("**/v1/chat/completions", lambda route: route.abort())
+    page.get_by_role("button", name="Regenerate").click()
+    expect(page.locator("#status")).to_have_text("The server cannot be reached.", timeout=20_000)
+    assert page.locator("li.assistant .content").inner_text() == engine.text, "the answer before is still there"
 
 
 def test_on_a_telephone(page: Any) -> None:
@@ -224,6 +228,9 @@ def test_a_key_is_asked_for(browser: Any, engine: Scripted, tmp_path: Path) -> N
         page = browser.new_page()
         page.goto(address)
         page.wait_for_selector("dialog[open]")
+        page.fill("#key-value", "wrong")
+        page.press("#key-value", "Enter")
+        expect(page.locator("#key-title")).to_have_text("That key was not accepted", timeout=20_000)
         page.fill("#key-value", "secret")
         page.press("#key-value", "Enter")
         expect(page).to_have_title("tiny", timeout=20_000)

@@ -72,7 +72,7 @@ function showMessage(message, isLast) {
   const row = make("li", message.role);
   row.append(make("p", "who", message.role === "user" ? "You" : model || "Model"));
   const text = make("div", "content");
-  showText(text, message.content);
+  showText(text, message.content.trimStart());
   row.append(text);
   if (message.error) row.append(make("p", "wrong", message.error));
   if (message.role === "assistant") row.append(about(message, isLast));
@@ -138,23 +138,28 @@ function send(event) {
   event?.preventDefault();
   const content = byId("input").value.trim();
   if (!content || running || !byId("settings").reportValidity()) return;
+  const messages = conversation().messages;
   byId("input").value = "";
-  conversation().messages.push({ role: "user", content });
-  answer();
+  messages.push({ role: "user", content });
+  answer(() => { // a message that is refused is not said: it can be changed, and the conversation goes on
+    messages.pop();
+    byId("input").value ||= content;
+  });
 }
 
 function regenerate() {
   if (running) return;
   const messages = conversation().messages;
-  if (messages.at(-1)?.role === "assistant") messages.pop();
-  answer();
+  const before = messages.at(-1)?.role === "assistant" ? [messages.pop()] : [];
+  answer(() => messages.push(...before));
 }
 
 function stop() { running?.abort(); }
 
 // --- the answer -----------------------------------------------------------------------------------------------------
 
-async function answer() {
+// `undo` is called if there is no answer, not even the beginning of one.
+async function answer(undo) {
   const own = conversation();
   const reply = { role: "assistant", content: "", about: "" };
   const request = body(own.messages);
@@ -168,7 +173,7 @@ async function answer() {
     isDirty = false;
     if (conversation() !== own) return;
     const list = byId("messages"), isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
-    showText(text, reply.content);
+    showText(text, reply.content.trimStart());
     speed.textContent = reply.about;
     if (isAtEnd) scrollDown();
   };
@@ -188,14 +193,16 @@ async function answer() {
       if (reply.cut) reply.about += ", cut at the limit";
       if (!isDirty) { isDirty = true; requestAnimationFrame(draw); }
     }
-    say("The answer is complete.");
+    say(reply.cut ? "The answer was cut at its limit." : "The answer is complete.");
   } catch (error) {
     if (error.name === "AbortError") {
       reply.about += reply.about ? ", stopped" : "stopped";
       say("Stopped.");
     } else {
-      reply.error = error.message || "The server cannot be reached.";
-      say(reply.error);
+      const message = error instanceof TypeError ? "The server cannot be reached." : error.message;
+      if (reply.content) reply.error = message;
+      else { own.messages.splice(own.messages.indexOf(reply), 1); undo(); }
+      say(message);
     }
   } finally {
     setRunning(null);
@@ -252,6 +259,8 @@ async function call(path, options = {}) {
 
 function askForKey() {
   const dialog = byId("key");
+  byId("key-title").textContent = sessionStorage.getItem(KEY) ? "That key was not accepted" : "This server wants a key";
+  byId("key-value").value = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => { sessionStorage.setItem(KEY, byId("key-value").value); resolve(); }, { once: true });
@@ -314,7 +323,7 @@ async function start() {
     byId("model").textContent = document.title = model;
     showMessages();
   } catch (error) {
-    say(`The server cannot be reached: ${error.message}`);
+    say(error instanceof TypeError ? "The server cannot be reached." : error.message);
   }
 }
 
