@@ -123,7 +123,7 @@ void attend_in_lanes(const Remembered<Bfloat16>& past, int num_keys, int num_que
     for (int eight = 0; eight < WIDTH; eight += 8)
         eight_to_lanes(query + eight * stride, stride, std::clamp(num_queries - eight, 0, 8), head_dim, queries + eight, WIDTH);
     for (int start = 0; start < rounded; start += page_tokens) {
-        PairRows keys{(const uint32_t*)past.page(past.keys, start), size_t(head_dim / 2), 1, head_dim / 2};
+        PairRows keys{(const uint32_t*)past.page(past.keys, start), size_t(head_dim / 2), 1, head_dim / 2, false};
         for (int row = 0; row < page_tokens; row += ROWS, keys.first += ROWS * keys.apart)
             multiply_lanes<ROWS, VECTORS>(keys, queries, false, scores + size_t(start + row) * WIDTH, WIDTH);
         const Bfloat16* value = past.page(past.values, start);
@@ -135,7 +135,7 @@ void attend_in_lanes(const Remembered<Bfloat16>& past, int num_keys, int num_que
     share<VECTORS>(scores, num_keys, rounded, 1.0f / std::sqrt(float(head_dim)), inverse);
     for (int i = 0; i < head_dim; i += ROWS) {
         float* to = sums + size_t(i) * WIDTH;
-        multiply_lanes<ROWS, VECTORS>({(const uint32_t*)values + i, 1, size_t(head_dim), rounded / 2}, scores, false, to, WIDTH);
+        multiply_lanes<ROWS, VECTORS>({(const uint32_t*)values + i, 1, size_t(head_dim), rounded / 2, false}, scores, false, to, WIDTH);
         for (int row = 0; row < ROWS; ++row)
             for (int v = 0; v < VECTORS; ++v) {
                 float* lanes = to + row * WIDTH + v * LANES;

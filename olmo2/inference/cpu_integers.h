@@ -70,7 +70,7 @@ inline void integer_block(const Matrix& matrix, int first_row, int apart, const 
         for (int start = 0; start < BLOCK; start += CHUNK, bytes += 32, x += CHUNK) {
             __m256i pairs[ROWS];
             for (int row = 0; row < ROWS; ++row) {
-                _mm_prefetch((const char*)bytes + row * stride + AHEAD, _MM_HINT_T0);
+                _mm_prefetch((const char*)bytes + row * stride + AHEAD, _MM_HINT_T1);
                 pairs[row] = _mm256_loadu_si256((const __m256i*)(bytes + row * stride));
             }
             for (int part = 0; part < PARTS; ++part) {

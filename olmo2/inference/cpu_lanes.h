@@ -44,12 +44,15 @@ void make_lanes(const float* x, int num_tokens, int columns, float* lanes) {
         });
 }
 
-// Pairs of some rows: pairs from one row to the next, and from one pair of columns to the next.
+// Pairs of some rows: pairs from one row to the next, and from one pair of columns to the next. `come_from_memory`: so
+// will the rows after them, which are asked for meanwhile.
 struct PairRows {
     const uint32_t* first;
     size_t apart, step;
     int num_pairs;
+    bool come_from_memory;
 };
+constexpr int A_LINE = 16;  // pairs in a line of the cache
 
 // sums (ROWS, `stride`) = or += rows · lanes (pairs, VECTORS · LANES)
 template <int ROWS, int VECTORS>
@@ -60,6 +63,8 @@ inline void multiply_lanes(const PairRows& rows, const float* lanes, bool adds, 
         for (int v = 0; v < VECTORS; ++v)
             totals[row][v] = adds ? _mm512_loadu_ps(sums + row * stride + v * LANES) : _mm512_setzero_ps();
     for (int pair = 0; pair < rows.num_pairs; ++pair, next += rows.step, lanes += VECTORS * LANES) {
+        if (rows.come_from_memory && pair % A_LINE == 0)
+            for (int row = 0; row < ROWS; ++row) ask_for(next + (row + ROWS) * rows.apart);
         __m512bh tokens[VECTORS];
         for (int v = 0; v < VECTORS; ++v) tokens[v] = (__m512bh)_mm512_loadu_si512(lanes + v * LANES);
         for (int row = 0; row < ROWS; ++row) {
@@ -100,7 +105,7 @@ void lanes_of_tokens(const Matrix& matrix, const float* lanes, int num_tokens, f
                 constexpr int VECTORS = decltype(number)::value, ROWS = LANE_SUMS / VECTORS;
                 const float* own = lanes + size_t(first) * LANES * (matrix.columns / 2) + size_t(column / 2) * VECTORS * LANES;
                 float* to = sums.data() + first * LANES;
-                PairRows some{(const uint32_t*)rows, apart / 2, 1, columns / 2};
+                PairRows some{(const uint32_t*)rows, apart / 2, 1, columns / 2, first == 0};
                 int row = 0;
                 for (; row + ROWS <= num_rows; row += ROWS, some.first += ROWS * some.apart)
                     multiply_lanes<ROWS, VECTORS>(some, own, column > 0, to + row * stride, stride);
