@@ -38,8 +38,8 @@ def whole_number(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(whole_number)]
 """A whole number that may be written as 4e12."""
 
-VERBATIM = "verbatim"  # mark of a list of texts whose elements are given one by one: brackets and commas are theirs
-Texts = Annotated[list[str], VERBATIM]
+VERBATIM = "verbatim"
+Texts = Annotated[list[str], VERBATIM]  # given one by one, brackets and commas included
 
 
 class Settings(BaseModel):
@@ -139,10 +139,9 @@ def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, An
     rest = []
     for argument in arguments:
         name, equals, value = argument.removeprefix("--").partition("=")
-        if equals and kinds.get(name) == list[str]:
-            taken.setdefault(name, []).extend(elements(name, value))
-        elif equals and kinds.get(name) == VERBATIM:
-            taken.setdefault(name, []).append(value)
+        if equals and kinds.get(name) in (list[str], VERBATIM):
+            texts = [value] if kinds[name] == VERBATIM else elements(name, value)
+            taken.setdefault(name, []).extend(texts)
         else:
             rest.append(argument)
     for name, texts in taken.items():

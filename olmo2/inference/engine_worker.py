@@ -137,7 +137,7 @@ class EngineWorker:
         found = [(*self.jobs[update.id], update) for update in updates if update.id in self.jobs]
         for job, _, update in found:
             if update.completion is not None:
-                del self.jobs[update.id]
+                self.jobs.pop(update.id, None)  # gone already if another answer of the job has failed
             elif update.error is not None:
                 self.end(job, update.error)
         self.call(lambda: self.hand_out(found))

@@ -96,7 +96,7 @@ class RecordedSteps:
         step = FixedStep(self.cache, num_rows, num_pages)
 
         def forward() -> Tensor:
-            return self.model.lm_head(self.model.model(step.ids, None, step)[0]).float()  # type: ignore[no-any-return]
+            return self.model.lm_head(self.model.model(step.ids, None, step)[0]).float()
 
         return Recording(step, self.record(forward))
 

@@ -160,6 +160,32 @@ def test_one_answer_without_numbers_ends_alone(engine: Engine) -> None:
     assert second == [engine.run([request(2)])[0].token_ids]
 
 
+def test_a_job_fails_as_a_whole(engine: Engine) -> None:
+    """Also if another of its answers is complete in the same step; other jobs go on."""
+    step = engine.step
+
+    def broken() -> Any:
+        engine.step = step  # type: ignore[method-assign]
+        first, second = list(engine.sequences.values())[-2:]
+        done = engine.extend(second, 5)
+        assert done.completion is not None
+        return [engine.broken(first), done]
+
+    async def work(worker: EngineWorker) -> Any:
+        other = asyncio.ensure_future(answered(worker, [request(3, 60)]))
+        while not engine.scheduler.running:
+            await asyncio.sleep(0)
+        both = worker.submit([request(1, 1), request(2, 1)])
+        worker.inbox.put(lambda: setattr(engine, "step", broken))
+        with pytest.raises(BrokenStepError, match="logits are not finite"):
+            async for _ in worker.answer(both, seconds=60):
+                pass
+        worker.release(both)
+        return await other
+
+    assert in_loop(engine, work) == [engine.run([request(3, 60)])[0].token_ids]
+
+
 def test_time_runs_out(engine: Engine) -> None:
     async def work(worker: EngineWorker) -> None:
         with pytest.raises(TimeoutError):
