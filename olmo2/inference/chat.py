@@ -181,13 +181,13 @@ class Session:
         """Write the conversation as one line of JSON."""
         if not path:
             raise UsageError("write /save FILE")
-        if len(self.messages) == len(self.opening):
-            raise UsageError("nothing has been said yet")
         file_name = os.path.expanduser(path)
         if "\0" in file_name or file_name.startswith("~"):
             raise UsageError(f"{path!r} cannot be the name of a file; choose another name")
         if Path(file_name).exists():
             raise UsageError(f"{path} exists; choose another name")
+        if len(self.messages) == len(self.opening):
+            raise UsageError("nothing has been said yet")
         with atomic_file(file_name) as file:
             file.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
         print(f"saved {len(self.messages)} messages in {path}")

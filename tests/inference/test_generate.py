@@ -29,6 +29,16 @@ def test_text_equals_transformers(model_folder: Path, tokenizer: Tokenizer, caps
     assert capsys.readouterr().out == "The fox" + expected_text(model_folder, tokenizer, "The fox", 9) + "\n"
 
 
+def test_texts_are_taken_as_they_are(
+    model_folder: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["[INST] hi [/INST]", "[a, b]", 'x, "y"']
+    more = ["--sampling.max_new_tokens=3", *(f"--prompt={text}" for text in texts)]
+    assert cli.run(["generate", str(model_folder), *more]) == 0
+    expected = [text + expected_text(model_folder, tokenizer, text, 3) for text in texts]
+    assert capsys.readouterr().out == "\n\n".join(expected) + "\n"
+
+
 def test_chat_prompt_is_wrapped(model_folder: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = GenerateRecipe(
         model=str(model_folder), prompt=["Hi"], chat=True, sampling=SamplingSettings(max_new_tokens=9)

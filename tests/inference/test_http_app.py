@@ -152,7 +152,10 @@ GOOD: dict[str, Any] = {"model": "tiny", "messages": MESSAGES, "max_tokens": 2}
         ({"n": 10**9}, 400, "answers that one request may ask for"),
         ({"n": 0}, 400, "n: "),
         ({"frequency_penalty": 1}, 400, "frequency_penalty: "),
-        ({"top_pp": 0.5}, 400, "top_pp: "),
+        ({"top_pp": 0.5}, 400, "top_pp: this is not supported here; did you mean top_p?"),
+        ({"tool_choice": "auto"}, 400, "tool_choice: this is not supported here"),
+        ({"presence_penalty": 0.5}, 400, "presence_penalty: only 0 is supported"),
+        ({"n": 17}, 400, "n 17 is more than the 4 answers that one request may ask for"),
         ({"tools": [{"type": "function"}]}, 400, "tools: "),
         ({"stop": ["a"] * 40}, 400, "stop: "),
         ({"stop": ""}, 400, "an empty text"),
@@ -207,9 +210,9 @@ def test_half_characters_are_refused(address: str) -> None:
         ({"prompt": ""}, "a prompt is empty"),
         ({"prompt": [[]]}, "a prompt is empty"),
         ({"prompt": [511, 512]}, "token 512 of a prompt is not in the vocabulary"),
-        ({"prompt": [-1]}, "prompt: Value error, give a text, a list of texts, a list of token ids, or a list of such"),
-        ({"prompt": [True]}, "prompt: Value error, give a text"),
-        ({"prompt": ["a", 1]}, "prompt: Value error, give a text"),
+        ({"prompt": [-1]}, "prompt: give a text, a list of texts, a list of token ids, or a list of such"),
+        ({"prompt": [True]}, "prompt: give a text"),
+        ({"prompt": ["a", 1]}, "prompt: give a text"),
         ({"prompt": ["a"] * 5}, "5 prompts with n 1 are more than the 4 answers"),
         ({"best_of": 3}, "best_of is not supported"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, or 0 with echo"),
@@ -319,6 +322,17 @@ def test_a_million_mistakes_are_one(engine: Engine) -> None:
 def test_a_path_that_is_none_is_not_called_a_model(address: str) -> None:
     response = httpx.get(f"{address}/v1/nothing")
     assert response.status_code == 404 and response.json()["error"]["code"] is None
+    assert response.json()["error"]["message"] == "there is no /v1/nothing here; /openapi.json lists what there is"
+
+
+def test_what_is_no_json_is_said_to_be_none(address: str) -> None:
+    for content, kind, says in (
+        ("{bad", "application/json", "the body is not valid JSON"),
+        (json.dumps(GOOD), "text/plain", "the body must be a JSON object, sent with Content-Type: application/json"),
+    ):
+        response = httpx.post(f"{address}/v1/chat/completions", content=content, headers={"Content-Type": kind})
+        error = response.json()["error"]
+        assert response.status_code == 400 and error["message"] == says and error["param"] is None
 
 
 def test_a_key(engine: Engine) -> None:

@@ -55,6 +55,12 @@ def test_shards_open_in_transformers(checkpoint: Path, tmp_path: Path, tiny_mode
         assert torch.equal(theirs[name], weight)
 
 
+def test_the_name_of_a_gguf_file_says_so() -> None:
+    named = ExportRecipe(checkpoint="a", output="b.gguf", gguf_type="q8_0")
+    assert named.is_gguf and not ExportRecipe(checkpoint="a", output="b").is_gguf
+    assert not ExportRecipe(checkpoint="a", output="b.gguf", format="huggingface").is_gguf
+
+
 def test_nothing_is_overwritten(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("important")

@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_no_file(checkpoint: Path, tmp_path: Path) -> None:
     [
         (["--format=gguf", "--dtype=bf16"], "dtype is about folders; a GGUF file has gguf_type"),
         (["--format=gguf", "--max_shard_gb=1"], "max_shard_gb is about folders"),
-        (["--gguf_type=q8_0"], "gguf_type is about GGUF files: set format to gguf"),
+        (["--gguf_type=q8_0"], "gguf_type is about GGUF files: let the output end in .gguf, or set format to gguf"),
         (["--format=gguf", "--gguf_type=q3_k"], "gguf_type"),
     ],
 )
