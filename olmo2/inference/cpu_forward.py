@@ -156,9 +156,11 @@ class CpuForward:
 def most_tokens(model: Transformer) -> int:
     """Return up to how many tokens of a forward the compiled one is the faster (bench/generate_cpu.py).
 
-    Where the processor multiplies tiles of bfloat16 (AMX), torch does so with many tokens; elsewhere nothing is faster.
+    Where the processor multiplies tiles of bfloat16 (AMX), torch does so with many tokens; elsewhere, and with
+    quantized weights, nothing is faster.
     """
-    is_fast_elsewhere = model.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()
+    is_plain = not any(isinstance(module, QuantizedLinear) for module in model.modules())
+    is_fast_elsewhere = is_plain and model.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported()
     return 16 if is_fast_elsewhere else 2**31
 
 

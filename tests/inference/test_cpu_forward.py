@@ -195,6 +195,14 @@ def test_the_engine_answers_alike_with_and_without(tokenizer: Tokenizer, dtype: 
     assert all(len(ids) == 12 for ids in found)
 
 
+def test_many_tokens_are_left_to_torch_where_it_multiplies_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, single, quantized = (build(WIDE, dtype) for dtype in (torch.bfloat16, torch.float32, torch.bfloat16))
+    quantize_layers(quantized, Scheme(8), None)
+    for has_tiles, most in ((True, 16), (False, 2**31)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_tiles=has_tiles: has_tiles)
+        assert [most_tokens(each) for each in (plain, single, quantized)] == [most, 2**31, 2**31]
+
+
 def test_what_it_cannot_do_is_left_to_the_model() -> None:
     double = build(PLAIN, torch.float64)
     assert cpu_forward(double, empty(PLAIN, torch.float64)) is None
