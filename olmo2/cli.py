@@ -124,12 +124,10 @@ def status_of(work: Callable[[], None]) -> int:
 def run_verb(name: str, arguments: list[str]) -> None:
     """Import the verb's file, build its recipe from the arguments, and run it."""
     if name not in VERBS:
-        import difflib
+        from olmo2.base.suggestions import did_you_mean
 
-        close = difflib.get_close_matches(name, VERBS, n=1)
-        raise UsageError(
-            f"there is no verb {name!r}" + (f"; did you mean {close[0]}?" if close else "; see olmo2 --help")
-        )
+        suggestion = did_you_mean(name, VERBS, cutoff=0.6) or "; see olmo2 --help"
+        raise UsageError(f"there is no verb {name!r}{suggestion}")
     verb = VERBS[name]
     module = importlib.import_module(verb.module)
     function = getattr(module, verb.function_name)

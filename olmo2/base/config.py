@@ -4,7 +4,6 @@ The schema is a class next to the code that uses it (`Settings` for a part, `Rec
 are a short YAML file. An unknown key, a missing key or a wrong type is a UsageError that names the full path.
 """
 
-import difflib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsC
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
+from olmo2.base.suggestions import nearest
 
 COMMAND_LINE = "command line"
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
@@ -316,14 +316,6 @@ def setting_kinds(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
         part = nested_model(field.annotation)
         if part is not None:
             yield from setting_kinds(part, f"{prefix}{name}.")
-
-
-def nearest(name: str, known: list[str], prefix: str = "") -> str:
-    """Return a suggestion such as ``; did you mean data.paths?``."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {prefix}{close[0]}?"
-    return f"; known: {', '.join(prefix + each for each in known[:12])}{', ...' if len(known) > 12 else ''}"
 
 
 def required_members(model: type[BaseModel], path: str) -> list[str]:

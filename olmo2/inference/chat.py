@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from olmo2.base.config import nearest
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
+from olmo2.base.suggestions import did_you_mean
 from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.inference.request import Request
@@ -165,7 +165,7 @@ class Session:
             return
         if not equals or name not in SamplingSettings.model_fields:
             known = list(SamplingSettings.model_fields)
-            close = nearest(name, known) if equals else ""
+            close = did_you_mean(name, known) if equals else ""
             raise UsageError(f"write /set NAME=VALUE with one of {', '.join(known)}{close}")
         try:
             given = json.loads(value)

@@ -95,8 +95,7 @@ struct Workspace {
     Workspace(const Model& model, const Tokens& tokens)
         : x(size_t(tokens.num_tokens) * model.hidden), query(x.size()), key(size_t(tokens.num_tokens) * model.kv_heads * model.head_dim),
           value(key.size()), mixed(x.size()), result(x.size()), gate(size_t(tokens.num_tokens) * model.inner), up(gate.size()),
-          tiles(tokens.num_tokens < LEAST_TILED ? 0 : std::max(room_of_tiles(tokens.num_tokens, std::max(model.hidden, model.inner)),
-                                                                 room_of_lanes(tokens.num_tokens, std::max(model.hidden, model.inner)))),
+          tiles(Input::room(tokens.num_tokens, std::max(model.hidden, model.inner))),
           blocks(blocks_of(model, tokens)) {}
 };
 

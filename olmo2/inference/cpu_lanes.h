@@ -9,7 +9,6 @@ namespace {
 constexpr int MOST_VECTORS = 4;  // of 16 tokens, that are multiplied with a pair at a time
 constexpr int LANE_SUMS = 24;    // vectors of sums that there are registers for
 constexpr int LANE_ROWS = 48;    // rows whose products are put in their places together: a multiple of 24 / 1, 2, 3 and 4
-constexpr int LANE_COLUMNS = 2048;  // of these rows that stay in a near cache for all tokens
 
 inline int lane_vectors(int num_tokens) { return (num_tokens + LANES - 1) / LANES; }
 inline size_t room_of_lanes(int num_tokens, int columns) { return size_t(lane_vectors(num_tokens)) * LANES * columns / 2; }
@@ -89,32 +88,27 @@ void put_lanes(const float* sums, size_t stride, int num_rows, int num_tokens, f
 }
 
 void lanes_of_tokens(const Matrix& matrix, const float* lanes, int num_tokens, float* y) {
-    static thread_local std::vector<Bfloat16> rounded;
-    static thread_local std::vector<float> widened, sums;
+    static thread_local std::vector<float> room;
     int vectors = lane_vectors(num_tokens);
     size_t stride = size_t(vectors) * LANES + 8;  // rows of sums do not all fall on the same lines of the cache
-    rounded.resize(LANE_ROWS * LANE_COLUMNS), widened.resize(LANE_COLUMNS), sums.resize(LANE_ROWS * stride);
-#pragma omp for schedule(dynamic, 1) nowait
-    for (int band = 0; band < matrix.rows; band += LANE_ROWS) {
-        int num_rows = std::min(LANE_ROWS, matrix.rows - band);
-        for (int column = 0; column < matrix.columns; column += LANE_COLUMNS) {
-            int columns = std::min(LANE_COLUMNS, matrix.columns - column);
-            size_t apart;
-            const Bfloat16* rows = as_pairs(matrix, band, num_rows, column, columns, widened.data(), rounded.data(), &apart);
-            in_equal_groups<MOST_VECTORS>(vectors, [&](auto number, int first) {
-                constexpr int VECTORS = decltype(number)::value, ROWS = LANE_SUMS / VECTORS;
-                const float* own = lanes + size_t(first) * LANES * (matrix.columns / 2) + size_t(column / 2) * VECTORS * LANES;
-                float* to = sums.data() + first * LANES;
-                PairRows some{(const uint32_t*)rows, apart / 2, 1, columns / 2, first == 0};
-                int row = 0;
-                for (; row + ROWS <= num_rows; row += ROWS, some.first += ROWS * some.apart)
-                    multiply_lanes<ROWS, VECTORS>(some, own, column > 0, to + row * stride, stride);
-                for (; row < num_rows; ++row, some.first += some.apart)
-                    multiply_lanes<1, VECTORS>(some, own, column > 0, to + row * stride, stride);
-            });
-        }
-        put_lanes(sums.data(), stride, num_rows, num_tokens, y + band, matrix.rows);
-    }
+    room.resize(LANE_ROWS * stride);
+    float* sums = room.data();
+    auto multiply_some = [&](const Bfloat16* rows, size_t apart, int, int num_rows, int column, int columns) {
+        in_equal_groups<MOST_VECTORS>(vectors, [&](auto number, int first) {
+            constexpr int VECTORS = decltype(number)::value, ROWS = LANE_SUMS / VECTORS;
+            const float* own = lanes + size_t(first) * LANES * (matrix.columns / 2) + size_t(column / 2) * VECTORS * LANES;
+            float* to = sums + first * LANES;
+            PairRows some{(const uint32_t*)rows, apart / 2, 1, columns / 2, first == 0};
+            int row = 0;
+            for (; row + ROWS <= num_rows; row += ROWS, some.first += ROWS * some.apart)
+                multiply_lanes<ROWS, VECTORS>(some, own, column > 0, to + row * stride, stride);
+            for (; row < num_rows; ++row, some.first += some.apart)
+                multiply_lanes<1, VECTORS>(some, own, column > 0, to + row * stride, stride);
+        });
+    };
+    in_bands<LANE_ROWS>(matrix, multiply_some, [&](int band, int num_rows) {
+        put_lanes(sums, stride, num_rows, num_tokens, y + band, matrix.rows);
+    });
 }
 #endif
 

@@ -17,8 +17,8 @@ inline bool takes_pairs(const Matrix& matrix) {
 
 #ifdef __AVX512BF16__
 constexpr int PAIR_TOKENS = 6;      // tokens whose sums with four rows there are registers for
-constexpr int BAND = 32;            // rows of which so many columns
-constexpr int BAND_COLUMNS = 2048;  // stay in a near cache for all tokens
+constexpr int BAND = 32;            // rows of which
+constexpr int BAND_COLUMNS = 2048;  // so many columns stay in a near cache for all tokens
 
 // Rows of tokens lie so many numbers apart that they do not all fall on the same lines of the cache.
 inline size_t pair_stride(int columns) { return (size_t(columns) + 1023) / 2048 * 2048 + 1024; }
@@ -121,21 +121,33 @@ const Bfloat16* as_pairs(const Matrix& matrix, int row, int num_rows, int column
     return to;
 }
 
-// More tokens: bands of rows, whatever their kind, stay in the cache while all tokens are multiplied with them.
-void bands_of_pairs(const Matrix& matrix, const Bfloat16* x, int num_tokens, float* y) {
+// Bands of ROWS rows of a matrix of any kind, shared by the threads: multiply_some(rows, apart, band, num_rows, column, columns) for
+// BAND_COLUMNS of its columns after the other, then end(band, num_rows).
+template <int ROWS, typename MultiplySome, typename End>
+void in_bands(const Matrix& matrix, MultiplySome multiply_some, End end) {
     static thread_local std::vector<Bfloat16> rounded;
     static thread_local std::vector<float> widened;
-    rounded.resize(BAND * BAND_COLUMNS), widened.resize(BAND_COLUMNS);
+    rounded.resize(ROWS * BAND_COLUMNS), widened.resize(BAND_COLUMNS);
 #pragma omp for schedule(dynamic, 1) nowait
-    for (int band = 0; band < matrix.rows; band += BAND) {
-        int num_rows = std::min(BAND, matrix.rows - band);
+    for (int band = 0; band < matrix.rows; band += ROWS) {
+        int num_rows = std::min(ROWS, matrix.rows - band);
         for (int column = 0; column < matrix.columns; column += BAND_COLUMNS) {
             int columns = std::min(BAND_COLUMNS, matrix.columns - column);
             size_t apart;
-            const Bfloat16* first = as_pairs(matrix, band, num_rows, column, columns, widened.data(), rounded.data(), &apart);
-            multiply_band({first, apart, 4 * apart, columns}, num_rows, x + column, pair_stride(matrix.columns), num_tokens, column > 0, y + band, matrix.rows);
+            const Bfloat16* rows = as_pairs(matrix, band, num_rows, column, columns, widened.data(), rounded.data(), &apart);
+            multiply_some(rows, apart, band, num_rows, column, columns);
         }
+        end(band, num_rows);
     }
+}
+
+// More tokens: bands of rows stay in the cache while all tokens are multiplied with them.
+void bands_of_pairs(const Matrix& matrix, const Bfloat16* x, int num_tokens, float* y) {
+    auto multiply_some = [&](const Bfloat16* rows, size_t apart, int band, int num_rows, int column, int columns) {
+        multiply_band({rows, apart, 4 * apart, columns}, num_rows, x + column, pair_stride(matrix.columns), num_tokens, column > 0,
+                      y + band, matrix.rows);
+    };
+    in_bands<BAND>(matrix, multiply_some, [](int, int) {});
 }
 #endif
 

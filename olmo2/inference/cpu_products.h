@@ -45,6 +45,12 @@ struct Input {
 #endif
     }
 
+    // The floats that `room` must hold.
+    static size_t room(int num_tokens, int columns) {
+        if (num_tokens < std::min(LEAST_TILED, LEAST_IN_LANES)) return 0;
+        return std::max(room_of_tiles(num_tokens, columns), room_of_lanes(num_tokens, columns));
+    }
+
     const Integers& integers(int kind) {
         Integers& found = kind == INT8 ? eight : four;
         bool& is_there = kind == INT8 ? has_eight : has_four;

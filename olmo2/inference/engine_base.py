@@ -121,25 +121,25 @@ class EngineBase(ABC):
 
         `on_update` is told the number of the request, from 0, and what a step has added to its answer. Requests that
         were submitted before are worked on too; what comes of them is not returned. Raises UsageError for a request
-        that can never be answered, before any is begun, and RunError for one whose logits are not finite.
+        that can never be answered, before any is worked on, and RunError for one whose logits are not finite.
         """
-        for request in requests:
-            self.check(request)
-        number_of = {self.submit(request): number for number, request in enumerate(requests)}
+        number_of: dict[int, int] = {}
         found: dict[int, Completion] = {}
         try:
+            for number, request in enumerate(requests):
+                number_of[self.submit(request)] = number
             while len(found) < len(number_of):
                 for update in self.step():
-                    number = number_of.get(update.id)
-                    if number is None:
+                    if update.id not in number_of:
                         continue
+                    number = number_of[update.id]
                     if update.error is not None:
                         raise update.error
                     if on_update is not None:
                         on_update(number, update)
                     if update.completion is not None:
                         found[number] = update.completion
-        finally:  # an interrupt leaves an engine that can go on
+        finally:  # an interrupt or a wrong request leaves an engine that can go on
             for id in number_of:
                 self.cancel(id)
         return [found[number] for number in range(len(number_of))]

@@ -66,7 +66,7 @@ def generate_file(recipe: GenerateRecipe, prompts: Path, output: Path) -> None:
     Every row draws with a seed of its own, that of the recipe plus the row's number.
     """
     model = find_model_folder(recipe.model, recipe.revision)
-    engine = recipe.load()
+    engine = recipe.model_copy(update={"model": str(model), "revision": None}).load()  # this very folder
 
     def check(ids: list[int]) -> None:
         engine.check(Request(ids, recipe.sampling))

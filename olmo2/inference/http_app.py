@@ -1,7 +1,6 @@
 """The OpenAI-compatible endpoints over one engine, as a FastAPI application."""
 
 import asyncio
-import difflib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from olmo2.base.errors import UsageError
+from olmo2.base.suggestions import did_you_mean
 from olmo2.inference.engine import Engine
 from olmo2.inference.engine_worker import BrokenStepError, BusyError, EngineWorker, Job
 from olmo2.inference.http_limits import Gate
@@ -251,8 +251,7 @@ def complaint(first: Mapping[str, Any]) -> tuple[str, str]:
         return "", "the body must be a JSON object, sent with Content-Type: application/json"
     if first["type"] == "extra_forbidden":
         known = sorted(ChatBody.model_fields.keys() | CompletionBody.model_fields.keys())
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.7)
-        return place, "this is not supported here" + (f"; did you mean {close[0]}?" if close else "")
+        return place, "this is not supported here" + did_you_mean(str(first["loc"][-1]), known, cutoff=0.7)
     return place, first["msg"].removeprefix("Value error, ")
 
 

@@ -25,6 +25,27 @@ class PagedCache:
         shape = (config.num_hidden_layers, num_pages + 1, config.num_key_value_heads, PAGE_TOKENS, config.head_dim)
         self.keys, self.values = (lazy_zeros(shape, dtype, device) for _ in range(2))
 
+    def store(self, layer: int, pages: Tensor, offsets: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Put keys and values (1, K, N, D) into a page and a place of it for each of the N tokens."""
+        self.keys[layer, pages, :, offsets] = keys[0].transpose(0, 1)
+        self.values[layer, pages, :, offsets] = values[0].transpose(0, 1)
+
+    def gather(self, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Copy the keys and values of some pages (B, pages of each) together, (B, K, S, D)."""
+        keys, values = (pages[layer, table].transpose(1, 2).flatten(2, 3) for pages in (self.keys, self.values))
+        return keys, values
+
+    def attend_each(self, layer: int, queries: Tensor, table: Tensor, is_visible: Tensor) -> Tensor:
+        """Return what queries (H, B, D), each alone in its sequence, attend to in their pages (B, pages of each).
+
+        is_visible: (B, 1, 1, S).
+        """
+        keys, values = self.gather(layer, table)
+        own = queries.transpose(0, 1)[:, :, None]  # (B, H, 1, D)
+        is_grouped = own.shape[1] > keys.shape[1]
+        found = F.scaled_dot_product_attention(own, keys, values, attn_mask=is_visible, enable_gqa=is_grouped)
+        return found[:, :, 0].transpose(0, 1)
+
 
 def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return zeros, because what is masked is multiplied by 0 and not left out; on a CPU they take memory at first use.
@@ -92,19 +113,15 @@ class StepCache:
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Store keys and values (1, K, N, D); return what queries (1, H, N, D) attend to in their own sequences."""
-        self.cache.keys[layer, self.page_of_token, :, self.offset_in_page] = keys[0].transpose(0, 1)
-        self.cache.values[layer, self.page_of_token, :, self.offset_in_page] = values[0].transpose(0, 1)
+        self.cache.store(layer, self.page_of_token, self.offset_in_page, keys, values)
         is_grouped = queries.shape[1] > keys.shape[1]
         mixed = torch.empty_like(queries)
         if len(self.single):
-            all_keys, all_values = gather_pages(self.cache, layer, self.single_table)
-            own = queries[0, :, self.single].transpose(0, 1)[:, :, None]  # (B, H, 1, D)
-            found = F.scaled_dot_product_attention(
-                own, all_keys, all_values, attn_mask=self.single_visible, enable_gqa=is_grouped
+            mixed[0, :, self.single] = self.cache.attend_each(
+                layer, queries[0, :, self.single], self.single_table, self.single_visible
             )
-            mixed[0, :, self.single] = found[:, :, 0].transpose(0, 1)
         for tokens, each, table, visible in self.long:
-            all_keys, all_values = (heads[:, :, : each.end] for heads in gather_pages(self.cache, layer, table))
+            all_keys, all_values = (heads[:, :, : each.end] for heads in self.cache.gather(layer, table))
             mixed[:, :, tokens] = F.scaled_dot_product_attention(
                 queries[:, :, tokens],
                 all_keys,
@@ -114,12 +131,6 @@ class StepCache:
                 enable_gqa=is_grouped,
             )
         return mixed
-
-
-def gather_pages(cache: PagedCache, layer: int, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Copy the keys and values of some pages (B, pages of each) together, (B, K, S, D)."""
-    keys, values = (pages[layer, table].transpose(1, 2).flatten(2, 3) for pages in (cache.keys, cache.values))
-    return keys, values
 
 
 def page_table(slices: Sequence[Slice], device: torch.device) -> Tensor:

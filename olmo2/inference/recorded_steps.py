@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from olmo2.inference.paged_cache import PagedCache, Slice, gather_pages
+from olmo2.inference.paged_cache import PagedCache, Slice
 from olmo2.inference.pages import PAGE_TOKENS
 from olmo2.model.transformer import Transformer
 
@@ -39,7 +38,7 @@ class FixedStep:
         """Put the next token of each slice in."""
         num_rows, num_pages = self.table.shape
         rest = num_rows - len(ids)
-        pages = [each.pages[: each.end // PAGE_TOKENS + 1][:num_pages] for each in slices]
+        pages = [each.pages[: each.start // PAGE_TOKENS + 1] for each in slices]
         tables = [[*table, *[self.cache.spare_page] * (num_pages - len(table))] for table in pages]
         self.ids.copy_(torch.tensor([[*ids, *[0] * rest]]))
         self.places.copy_(torch.tensor([*(each.start for each in slices), *[0] * rest]))
@@ -53,14 +52,9 @@ class FixedStep:
         """Store keys and values (1, K, N, D); return what queries (1, H, N, D) attend to in their own sequences."""
         page = self.table.gather(1, self.places[:, None] // PAGE_TOKENS)[:, 0]
         offset = self.places % PAGE_TOKENS
-        self.cache.keys[layer, page, :, offset] = keys[0].transpose(0, 1)
-        self.cache.values[layer, page, :, offset] = values[0].transpose(0, 1)
-        all_keys, all_values = gather_pages(self.cache, layer, self.table)
+        self.cache.store(layer, page, offset, keys, values)
         is_visible = (self.key_places <= self.places[:, None])[:, None, None]  # (N, 1, 1, S)
-        own = queries[0].transpose(0, 1)[:, :, None]  # (N, H, 1, D)
-        is_grouped = queries.shape[1] > keys.shape[1]
-        found = F.scaled_dot_product_attention(own, all_keys, all_values, attn_mask=is_visible, enable_gqa=is_grouped)
-        return found[:, :, 0].transpose(0, 1)[None]
+        return self.cache.attend_each(layer, queries[0], self.table, is_visible)[None]
 
 
 @dataclass

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from olmo2.base.config import Count, nearest
+from olmo2.base.config import Count
 from olmo2.base.errors import UsageError
+from olmo2.base.suggestions import nearest
 
 TRANSLATED: dict[str, tuple[Any, Any]] = {  # key -> (type, the old trainer's default)
     "run_name": (str | None, None),
