@@ -1,5 +1,6 @@
 """The command line: one verb, one file. This table is the map of the system; nothing heavy is imported until used."""
 
+import errno
 import importlib
 import keyword
 import os
@@ -62,6 +63,15 @@ VERBS: dict[str, Verb] = {
         Verb("inference", "quantize", "model folder -> one of 8 or 4 bits a weight, and what that costs"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),
+        Verb("eval", "tasks", "list the benchmarks"),
+        Verb("eval", "fetch", "get published examples and texts that benchmarks need, once"),
+        Verb("eval", "prompts", "print what a benchmark asks"),
+        Verb("eval", "evaluate", "model -> answers and scores on benchmarks"),
+        Verb("eval", "score", "stored responses -> scores, with no model"),
+        Verb("eval", "perplexity", "documents -> perplexity and bits per byte by domain"),
+        Verb("eval", "compare", "two evaluations, item by item"),
+        Verb("eval", "table", "evaluations -> table beside the published rows"),
+        Verb("eval", "decontaminate", "look for benchmarks' items in a training corpus"),
         Verb("inference", "serve", "answer over HTTP: OpenAI's interface, and a page to chat on"),
     )
 }
@@ -113,9 +123,9 @@ def status_of(work: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return complain(f"{error.filename}: {error.strerror}", 1)
+        return complain(f"{error.filename or 'what is printed'}: {error.strerror}", 1)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     return 0

@@ -1,6 +1,7 @@
 """The whole life of a small model, from text that is on every machine to a release, with the recipes of recipes/tiny.
 
     documents > tokenizer > token files > stage 1 > stage 2 with three seeds > soup > instruction tuning > release
+    > evaluation
 
 Every step is a verb that anyone can call with the same recipe. What is complete is not made again, and a stage that
 was stopped goes on where it was.
@@ -27,6 +28,7 @@ from olmo2.checkpoint.soup import SoupRecipe, soup
 from olmo2.corpus.small_corpus import write_small_corpus
 from olmo2.data.tokenize import TokenizeRecipe, tokenize
 from olmo2.data.train_tokenizer import TrainTokenizerRecipe, train_tokenizer
+from olmo2.eval.evaluate import EvaluateRecipe, evaluate
 from olmo2.eval.stage_scores import score_stage
 from olmo2.parallel.compile import CompileChoice
 from olmo2.release.export import ExportRecipe, export
@@ -82,6 +84,8 @@ def quickstart(recipe: QuickstartRecipe) -> None:
     life.say("Release: a Hugging Face folder, checked against transformers")
     life.once("release", lambda folder: export(ExportRecipe(checkpoint=str(life.path("sft")), output=str(folder))))
     verify(VerifyRecipe(folder=str(life.path("release"))))
+    life.say("Evaluation: generated benchmarks for very small models")
+    life.evaluate_release()
     life.finish()
 
 
@@ -192,6 +196,11 @@ class Life:
         recipe = self.train_recipe(MidtrainRecipe, "4-midtrain", folder=str(self.path(name)), stage=name, seed=seed)
         return midtrain(recipe)
 
+    def evaluate_release(self) -> None:
+        """Measure the release on the suite that needs no data; the answers are kept, and graded again if repeated."""
+        output = str(self.path("evaluation"))
+        evaluate(EvaluateRecipe(model=str(self.path("release")), suite="tiny", output=output))
+
     def finish(self) -> None:
         """Write and print the table, draw the losses, check the soup, and say what to do next."""
         runs = ["stage1", *(f"stage2-ingredient{number}" for number in INGREDIENT_SEEDS)]
@@ -206,6 +215,7 @@ class Life:
         print(
             f"\nTable: {self.path('stages.md')}   losses: {self.path('loss.png')}\n\n"
             f"Talk to it:             .venv/bin/olmo2 chat {release}\n"
+            f"Measure it again:       .venv/bin/olmo2 evaluate {release} --suite=tiny\n"
             f"Open it in Python:      transformers.AutoModelForCausalLM.from_pretrained({str(release)!r})\n"
             f"Start all over again:   rm -r {self.folder}"
         )

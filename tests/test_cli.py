@@ -78,3 +78,13 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         f"{sys.executable} -m olmo2 --help | head -c 1", shell=True, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("u", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the file that is always full")
+def test_output_that_has_no_room_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "olmo2", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr == "olmo2: what is printed: No space left on device\n"

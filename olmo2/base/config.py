@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, CliSuppress, SettingsConfigDict, SettingsError
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
@@ -63,7 +63,7 @@ class Recipe(BaseSettings):
         protected_namespaces=(),
     )
 
-    verb: str | None = None
+    verb: CliSuppress[str | None] = None
     """the verb that the recipe is for"""
 
     @classmethod

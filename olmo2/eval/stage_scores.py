@@ -10,7 +10,7 @@ from olmo2.corpus.document import read_json_lines
 from olmo2.data.token_files import open_tokens
 from olmo2.data.windows import Windows
 from olmo2.eval.answers import check_answers
-from olmo2.eval.perplexity import heldout_batches, heldout_loss
+from olmo2.eval.heldout import heldout_batches, heldout_loss
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer

@@ -16,7 +16,7 @@ from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
 from olmo2.base.suggestions import did_you_mean
 from olmo2.inference.engine_base import EngineBase
-from olmo2.inference.model_choice import ModelRecipe
+from olmo2.inference.model_choice import SamplingRecipe
 from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.tokenizer.chat_template import encode_chat
@@ -33,7 +33,7 @@ COMMANDS = {
 HELP = "/help lists the commands"
 
 
-class ChatRecipe(ModelRecipe):
+class ChatRecipe(SamplingRecipe):
     """Everything that `chat` needs to know."""
 
     system: str | None = None

@@ -17,7 +17,7 @@ class EngineBase(ABC):
     """A model that answers requests; not to be used by several threads at a time."""
 
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+        self.config, self.tokenizer = config, tokenizer
         self.context, self.vocab_size = config.max_position_embeddings, config.vocab_size
         self.end_ids = frozenset(tokenizer.end_ids)
         self.sequences: dict[int, Sequence] = {}

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from olmo2.base.config import Texts
 from olmo2.checkpoint.folder import find_model_folder
-from olmo2.inference.model_choice import ModelRecipe
+from olmo2.inference.model_choice import SamplingRecipe
 from olmo2.inference.prompt_file import CompletionFile, made_with, prompt_ids, read_prompts
 from olmo2.inference.request import Request, Update
 
 
-class GenerateRecipe(ModelRecipe):
+class GenerateRecipe(SamplingRecipe):
     """Everything that `generate` needs to know."""
 
     prompt: Texts = []

@@ -1,4 +1,4 @@
-"""Which model a verb talks to, where, and how it chooses its words: the settings that generate and chat share."""
+"""Which model a verb talks to, where, and how it chooses its words: settings that several verbs share."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ from olmo2.parallel.device import choose_device
 
 
 class ModelRecipe(Recipe):
-    """The model, its place and its sampling."""
+    """The model, and what computes it where."""
 
     model: CliPositionalArg[str]
     """run folder, checkpoint, Hugging Face folder or hub name; NAME@REVISION for one of its revisions"""
@@ -25,7 +25,6 @@ class ModelRecipe(Recipe):
     """auto, cuda, mps, xpu or cpu"""
     dtype: DtypeChoice = "stored"
     """of weights and activations"""
-    sampling: SamplingSettings = SamplingSettings()
     engine: EngineSettings = EngineSettings()
     backend: Literal["olmo2", "vllm"] = "olmo2"
     """what computes: this program, or vLLM (needs the extra vllm)"""
@@ -57,3 +56,9 @@ class ModelRecipe(Recipe):
         return VllmEngine(
             folder, config, tokenizer, self.vllm, dtype=self.dtype, max_sequences=self.engine.max_sequences
         )
+
+
+class SamplingRecipe(ModelRecipe):
+    """The same, and how answers are drawn."""
+
+    sampling: SamplingSettings = SamplingSettings()

@@ -43,8 +43,6 @@ class ServeRecipe(ModelRecipe):
             raise ValueError(
                 "this server has its own engine; for vLLM there is vllm serve, which opens the same folder"
             )
-        if "sampling" in self.model_fields_set:
-            raise ValueError("sampling is what each request brings along; leave it out")
         return self
 
 

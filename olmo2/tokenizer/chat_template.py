@@ -64,9 +64,11 @@ def render_chat(tokenizer: "Tokenizer", messages: Sequence[Message], *, add_gene
 
 
 def encode_chat(
-    tokenizer: "Tokenizer", messages: Sequence[Message], *, add_generation_prompt: bool = False
+    tokenizer: "Tokenizer", messages: Sequence[Message], *, add_generation_prompt: bool = False, prefix: str = ""
 ) -> tuple[list[int], list[bool]]:
     """Return the conversation's ids and, for each, whether it is a training target.
+
+    `prefix` is text behind all else: how the answer that is asked for begins.
 
     Targets are every assistant turn's content and its EOS: the text inside the template's ``{% generation %}`` blocks
     or, in a template without them, what a turn adds to the rendering of the turns before it and the generation prompt.
@@ -76,12 +78,13 @@ def encode_chat(
     characters it is, where transformers by default would let it end the text; all other ids equal transformers'.
     """
     messages = checked(messages)
-    shield = Shield(tokenizer, messages)
+    shield = Shield(tokenizer, [*messages, {"content": prefix}])
     hidden = [{"role": message["role"], "content": shield.hide(message["content"])} for message in messages]
     marked = render(tokenizer, hidden, add_generation_prompt, shield.span_marks)
     text, spans = take_spans(marked, shield.span_marks)
     if not spans:
         spans = spans_of_turns(hidden, text, lambda part, prompt: render(tokenizer, part, prompt))
+    text += shield.hide(prefix)
     is_target_character = bytearray(len(text))
     for start, end in spans:
         is_target_character[start:end] = b"\1" * (end - start)
@@ -98,6 +101,18 @@ def encode_chat(
         is_target += [is_target_character.find(1, position + start, position + end) >= 0 for start, end in piece_spans]
         position += len(piece)
     return ids, is_target
+
+
+def chat_pieces(tokenizer: "Tokenizer", messages: Sequence[Message], *, prefix: str = "") -> list[str | int]:
+    """Return the conversation with the generation prompt as texts to be encoded, and the ids of control tokens between.
+
+    Encoded one by one, these are the ids of `encode_chat`; many conversations can be encoded at once this way.
+    """
+    messages = checked(messages)
+    shield = Shield(tokenizer, [*messages, {"content": prefix}])
+    hidden = [{"role": message["role"], "content": shield.hide(message["content"])} for message in messages]
+    text = render(tokenizer, hidden, True) + shield.hide(prefix)
+    return [tokenizer.special_ids.get(piece, shield.reveal(piece)) for piece in shield.split(text)]
 
 
 class Shield:

@@ -16,9 +16,6 @@ from olmo2.data.batch import Sequences
 from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.data.step_plan import Phase, make_phases
-from olmo2.data.token_files import open_tokens, require_tokenizer
-from olmo2.data.windows import Windows
-from olmo2.eval.perplexity import heldout_batches, heldout_loss
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import STATE_DTYPES, build_optimizer, restore_optimizer
@@ -29,12 +26,11 @@ from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, own_part
 from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.evaluation import Evaluate, evaluation_of
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import fetch_newest
 from olmo2.train.resume import check_continuation, require_same_step, run_to_resume
 from olmo2.train.run_identity import known_run_id, new_run_id
-
-Evaluate = Callable[[Transformer], dict[str, float]]
 
 
 @dataclass
@@ -128,7 +124,7 @@ def assemble(
     guard = StepGuard(recipe.optim.skip_step)
     if state:
         guard.restore(state.history)
-    evaluate = heldout_evaluation(recipe, begin.tokenizer, sequences.seq_len, ranks)
+    evaluate = evaluation_of(recipe, begin.tokenizer, sequences.seq_len, ranks)
     ranks.wait_for_all()  # all have looked at the run folder before anyone changes it
     return Job(
         recipe,
@@ -187,27 +183,3 @@ def phases_of(recipe: TrainRecipe, seq_len: int, context: int, ranks: Ranks) -> 
     for phase in phases:
         ranks.positions.require_divisible(phase.seq_len)
     return phases
-
-
-def heldout_evaluation(recipe: TrainRecipe, tokenizer: Tokenizer, seq_len: int, ranks: Ranks) -> Evaluate:
-    """Return the function that measures held-out loss and bits per byte, or nothing if no text is held out.
-
-    What it will look at is read and checked now: an evaluation cannot fail after hours of training.
-    """
-    settings = recipe.heldout
-    if settings is None:
-        return lambda model: {}
-    try:
-        files = open_tokens(settings.paths, settings.dtype)
-    except UsageError as error:
-        raise UsageError(f"heldout.paths: {error}") from None
-    require_tokenizer(files, tokenizer.fingerprint)
-    windows = Windows(files, seq_len=seq_len, vocab_size=tokenizer.vocab_size, repetition_filter=False)
-    batches = heldout_batches(windows, batch_sequences=recipe.run.micro_batch_sequences, max_tokens=settings.max_tokens)
-    token_bytes = tokenizer.token_bytes()
-
-    def evaluate(model: Transformer) -> dict[str, float]:
-        held_out = heldout_loss(model, batches, token_bytes, ranks)
-        return {"heldout_loss_nats": held_out.loss_nats, "heldout_bits_per_byte": held_out.bits_per_byte}
-
-    return evaluate

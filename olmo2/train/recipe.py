@@ -1,6 +1,6 @@
 """What a person can set of every training stage: its length, batch, loss, optimizer, devices, and what is kept."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,15 +23,33 @@ class LossSettings(Settings):
     """weight of logsumexp² beside the cross-entropy (published files of 1B to 13B say 1e-5; 1e-4 is what ran)"""
 
 
-class HeldOutSettings(Settings):
-    """Text that is never trained on, to watch the loss on it."""
+DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
-    paths: list[str] = Field(min_length=1)
+
+class HeldOutSettings(Settings):
+    """What is never trained on: text to watch the loss on, and benchmarks to watch the answers to."""
+
+    paths: list[str] = []
     """token folders or files"""
+    domains: dict[DomainName, Annotated[list[str], Field(min_length=1)]] = {}
+    """more of them by name, such as {c4: [tokens/c4], wiki: [tokens/wiki]}: the loss on each is written, too"""
     max_tokens: Count = Field(default=65_536, ge=1)
-    """tokens to look at in each evaluation, spread evenly over the files"""
+    """tokens to look at in each evaluation, spread evenly over the files; as many of each domain"""
     dtype: str | None = None
     """of raw token files that carry no description, such as uint32; null = as described"""
+    tasks: list[str] = []
+    """benchmarks whose options are ranked, such as arc_challenge:rc; olmo2 tasks lists them"""
+    task_data: str | None = None
+    """folder with the benchmarks' data; null = from the Hugging Face hub"""
+    task_limit: int | None = Field(default=None, ge=1)
+    """items of each benchmark at most, drawn at random"""
+
+    @model_validator(mode="after")
+    def has_something(self) -> "HeldOutSettings":
+        """Raise ValueError if there is nothing to look at."""
+        if not (self.paths or self.domains or self.tasks):
+            raise ValueError("name token folders in paths or domains, or benchmarks in tasks")
+        return self
 
 
 class RunSettings(Settings):
@@ -62,7 +80,7 @@ class RunSettings(Settings):
     compile: CompileChoice = "auto"
     """torch.compile for the blocks: true, false, or auto = where a C++ compiler is at hand"""
     evaluate_every_steps: int | None = Field(default=None, ge=1)
-    """how often to measure held-out loss; null = only at the end"""
+    """how often to measure what heldout names; null = only at the end"""
     log_every_steps: int = Field(default=10, ge=1)
     """how often to write metrics; the terminal shows a part of them, every few seconds"""
     skip_steps: StepRangeTexts = []

@@ -1,11 +1,13 @@
-"""The charts of a report: loss, gradient norm, held-out text, speed, learning rate, and what else a run wrote."""
+"""The charts of a report: loss, gradient norm, held-out text, benchmarks, speed, learning rate, and others."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from olmo2.base.chart import Chart, Curve, Mark, compact, draw
+from olmo2.eval.results import is_fraction
 from olmo2.train.run_events import Event
 from olmo2.train.run_history import Column, finite, last_value, smoothed, smoothing_reach
 from olmo2.train.run_summary import RunSummary
@@ -19,7 +21,9 @@ STYLES = {  # kind of event -> class in the style sheet
     "slow": "slow",
     "resumed": "resumed",
 }
+NUM_SERIES = 12  # colours of curves that have nothing but their names in common
 LEGENDS = {"spike": "spike", "left-out": "left out", "slow": "slow", "resumed": "resumed"}
+DOMAIN_METRIC = "bits_per_byte"
 SHOWN_ELSEWHERE = {
     "tokens",
     "loss_nats",
@@ -33,7 +37,8 @@ SHOWN_ELSEWHERE = {
 
 def charts(run: RunSummary) -> list[str]:
     """Return the main charts of a run as HTML; one without its numbers is left out."""
-    drawn = (loss_chart(run), grad_norm_chart(run), heldout_chart(run), speed_chart(run), lr_chart(run))
+    of_quality = (heldout_chart(run), domain_chart(run), benchmark_chart(run))
+    drawn = (loss_chart(run), grad_norm_chart(run), *of_quality, speed_chart(run), lr_chart(run))
     return [over_steps(run, chart) for chart in drawn if any(len(finite(curve.y)) for curve in chart.curves)]
 
 
@@ -42,11 +47,17 @@ def other_charts(run: RunSummary) -> list[str]:
     drawn = []
     for name, values in sorted(run.history.columns.items()):
         known = finite(values)
-        is_flag = name.startswith("is_")
-        if name not in SHOWN_ELSEWHERE and not is_flag and len(known) and known.min() < known.max():
+        if not is_shown_elsewhere(name) and len(known) and known.min() < known.max():
             curve = Curve("", "main", run.history.steps, values, has_dots=len(known) <= 50)
             drawn.append(over_steps(run, Chart(name, "", [curve])))
     return drawn
+
+
+def is_shown_elsewhere(column: str) -> bool:
+    """Whether a column is a flag or has its place in a main chart."""
+    kind, metric = column.split("/")[0], column.split("/")[-1]
+    is_named = (kind == "eval" and is_fraction(metric)) or (kind == "heldout" and metric == DOMAIN_METRIC)
+    return column in SHOWN_ELSEWHERE or column.startswith("is_") or is_named
 
 
 def over_steps(run: RunSummary, chart: Chart) -> str:
@@ -85,6 +96,29 @@ def heldout_chart(run: RunSummary) -> Chart:
     """Bits per byte of held-out text."""
     bits = run.history.column("heldout_bits_per_byte")
     return Chart("Held-out text", "bits per byte", [Curve("", "heldout", run.history.steps, bits, has_dots=True)])
+
+
+def domain_chart(run: RunSummary) -> Chart:
+    """Bits per byte of every domain of held-out text."""
+    parts = run.history.parts("heldout")
+    domains = {name: values for (name, metric), values in parts.items() if metric == DOMAIN_METRIC}
+    return named_chart(run, "Held-out text by domain", "bits per byte", domains)
+
+
+def benchmark_chart(run: RunSummary) -> Chart:
+    """The own metric of every benchmark."""
+    parts = run.history.parts("eval")
+    tasks = {f"{name} {metric}": values for (name, metric), values in parts.items() if is_fraction(metric)}
+    return named_chart(run, "Benchmarks", "0 to 1", tasks)
+
+
+def named_chart(run: RunSummary, title: str, unit: str, columns: Mapping[str, Column]) -> Chart:
+    """Return a chart with a curve for each name; the name of a single one stands in the title."""
+    curves = [
+        Curve(name, f"series-{number % NUM_SERIES}", run.history.steps, values, has_dots=True)
+        for number, (name, values) in enumerate(columns.items())
+    ]
+    return Chart(f"{title}: {curves[0].name}" if len(curves) == 1 else title, unit, curves)
 
 
 def speed_chart(run: RunSummary) -> Chart:

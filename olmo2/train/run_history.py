@@ -33,6 +33,11 @@ class RunHistory:
         """Return a column; all NaN if the run has not written it."""
         return self.columns.get(name, np.full(len(self.steps), math.nan))
 
+    def parts(self, kind: str) -> dict[tuple[str, str], Column]:
+        """Return the columns called KIND/NAME/METRIC by name and metric, such as those of eval/TASK/METRIC."""
+        paths = {tuple(column.split("/")): values for column, values in self.columns.items()}
+        return {(path[1], path[2]): values for path, values in paths.items() if path[0] == kind and len(path) == 3}
+
     def is_set(self, name: str) -> np.ndarray:
         """Return in which rows a flag is set."""
         return np.nan_to_num(self.column(name)) > 0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from olmo2.base.metrics import MetricsLog
 from olmo2.data.step_plan import StepSpan
+from olmo2.eval.results import is_fraction
 from olmo2.model.flops import train_flops_per_token
 from olmo2.optim.spikes import SpikeDetector
 from olmo2.parallel.device import matmul_peak_flops
@@ -59,7 +60,7 @@ class RunLog:
         return metrics.is_skipped or any(self.found.values())
 
     def write(self, step: int, metrics: StepMetrics, *, tokens: int, lr: float, held_out: dict[str, float]) -> None:
-        """Write and show the numbers of a step, the speed since the last ones, and the held-out losses."""
+        """Write and show the numbers of a step, the speed since the last ones, and what was evaluated."""
         values = {
             "tokens": tokens,
             "loss_nats": metrics.loss_nats,
@@ -78,10 +79,7 @@ class RunLog:
         if not metrics.is_left_out:
             self.progress.update(step, values)
         if held_out:
-            self.say(
-                f"{self.stage}  step {step}: held-out loss {held_out['heldout_loss_nats']:.3f} nats, "
-                f"{held_out['heldout_bits_per_byte']:.3f} bits per byte"
-            )
+            self.say(f"{self.stage}  step {step}: {told(held_out)}")
         self.metrics.write(step, values | held_out)
 
     def say(self, line: str) -> None:
@@ -95,3 +93,16 @@ class RunLog:
         if self.is_main:
             self.progress.close()
             self.metrics.close()
+
+
+def told(held_out: dict[str, float]) -> str:
+    """Return what is said of an evaluation: the loss on all held-out text, and the benchmarks' own metrics."""
+    parts = []
+    if "heldout_loss_nats" in held_out:
+        parts.append(f"held-out loss {held_out['heldout_loss_nats']:.3f} nats")
+        parts.append(f"{held_out['heldout_bits_per_byte']:.3f} bits per byte")
+    for name, value in held_out.items():
+        kind, *path = name.split("/")
+        if kind == "eval" and is_fraction(path[-1]):
+            parts.append(f"{path[0]} {value:.1%}")
+    return ", ".join(parts)

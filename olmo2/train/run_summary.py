@@ -10,6 +10,7 @@ import numpy as np
 from olmo2.base.chart import compact
 from olmo2.checkpoint.keep import RECIPE_FILE, damage, is_ephemeral, stage_and_step
 from olmo2.checkpoint.names import parse_checkpoint_name
+from olmo2.eval.results import is_fraction
 from olmo2.optim.spikes import spike_score
 from olmo2.train.run_events import DIP_RATIO, Event, duration, find_events
 from olmo2.train.run_history import (
@@ -83,7 +84,8 @@ def checkpoint_lines(folder: Path) -> list[CheckpointLine]:
 
 def figures(run: RunSummary) -> list[Figure]:
     """Return the headline figures of a run; one without its numbers is left out."""
-    return [figure for figure in (*progress(run), *quality(run), *speed(run), *calm(run)) if figure.value]
+    every = (*progress(run), *quality(run), *benchmarks(run), *speed(run), *calm(run))
+    return [figure for figure in every if figure.value]
 
 
 def progress(run: RunSummary) -> list[Figure]:
@@ -116,6 +118,16 @@ def quality(run: RunSummary) -> list[Figure]:
         Figure("loss", shown(loss, f"{loss:.3f}"), around),
         Figure("held-out bits per byte", shown(last_bits, f"{last_bits:.4f}"), f"{heldout:.3f} nats{best}"),
     ]
+
+
+def benchmarks(run: RunSummary) -> list[Figure]:
+    """How good at each benchmark that was looked at on the way."""
+    found = []
+    for (task, metric), values in run.history.parts("eval").items():
+        last = last_value(values)
+        if is_fraction(metric) and math.isfinite(last):
+            found.append(Figure(task, f"{last:.1%}", f"{metric}, best {finite(values).max():.1%}"))
+    return found
 
 
 def speed(run: RunSummary) -> list[Figure]:

@@ -50,7 +50,8 @@ def test_a_verb_is_the_file_of_its_name(name: str, capsys: pytest.CaptureFixture
     except SystemExit as finished:
         status = int(finished.code or 0)
     assert status == 0
-    assert f"olmo2 {name}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"olmo2 {name}" in shown and "--verb" not in shown
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(PACKAGE / "recipes")))

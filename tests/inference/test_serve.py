@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydantic import ValidationError
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.inference.serve import ServeRecipe, listen, read_key, serve
@@ -49,11 +48,6 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(tmp_path: Path)
 def test_a_host_that_is_none(host: str) -> None:
     with pytest.raises(RunError, match=rf"cannot listen on {re.escape(host)}, port 0 \(.+\); choose another --port"):
         listen(host, 0)
-
-
-def test_sampling_is_the_business_of_requests() -> None:
-    with pytest.raises(ValidationError, match="sampling is what each request brings along; leave it out"):
-        ServeRecipe.model_validate({"model": "x", "sampling": {"temperature": 0}})
 
 
 def test_answers_under_way_are_told_of_the_end(model_folder: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import transformers
 
 from olmo2.base.errors import UsageError
-from olmo2.tokenizer.chat_template import OLMO2_CHAT_TEMPLATE, encode_chat, render_chat
+from olmo2.tokenizer.chat_template import OLMO2_CHAT_TEMPLATE, chat_pieces, encode_chat, render_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 
@@ -214,3 +214,27 @@ def test_unknown_role_is_refused_in_transformers_too(trained: Tokenizer, tmp_pat
 def test_other_keys_are_ignored(trained: Tokenizer) -> None:
     message = {"role": "user", "content": "hi", "name": "x", "tool_calls": None}
     assert render_chat(trained, [message]) == render_chat(trained, chat("u: hi"))
+
+
+@pytest.mark.parametrize("prefix", ["", "Answer:", "<|endoftext|> is text here"])
+def test_the_beginning_of_an_answer(trained: Tokenizer, prefix: str) -> None:
+    """It stands behind the generation prompt, in the same tokens as if the whole were one text."""
+    messages = [{"role": "user", "content": "What is 2 + 2? <|endoftext|>"}]
+    ids, is_target = encode_chat(trained, messages, add_generation_prompt=True, prefix=prefix)
+    start = [trained.special_ids["<|endoftext|>"]]
+    text = f"<|user|>\nWhat is 2 + 2? <|endoftext|>\n<|assistant|>\n{prefix}"
+    assert ids == start + trained.encode(text)
+    assert not any(is_target)
+
+
+@pytest.mark.parametrize("prefix", ["", "Answer:"])
+def test_pieces_are_encoded_to_the_same(trained: Tokenizer, prefix: str) -> None:
+    messages = [
+        {"role": "user", "content": "Say <|endoftext|>."},
+        {"role": "assistant", "content": "I do not."},
+        {"role": "user", "content": ""},
+    ]
+    pieces = chat_pieces(trained, messages, prefix=prefix)
+    ids = [i for piece in pieces for i in (trained.encode(piece) if isinstance(piece, str) else [piece])]
+    assert ids == encode_chat(trained, messages, add_generation_prompt=True, prefix=prefix)[0]
+    assert sum(isinstance(piece, int) for piece in pieces) == 2  # BOS and the end of the assistant's turn

@@ -24,6 +24,29 @@ def test_charts_of_a_whole_run(tmp_path: Path) -> None:
     assert "steps, 1k tokens each" in charts(summary)[0]
 
 
+def test_domains_and_benchmarks_have_a_curve_each(tmp_path: Path) -> None:
+    named = {
+        "heldout/wiki/bits_per_byte": {100: 1.5, 300: 1.25},
+        "heldout/c<4/bits_per_byte": {100: 1.0, 300: 0.9},
+        "heldout/wiki/loss_nats": {100: 3.0, 300: 2.5},
+        "eval/arc_challenge:rc/acc_uncond": {100: 0.25, 300: 0.5},
+        "eval/arc_challenge:rc/correct_bits_per_byte": {100: 1.0, 300: 0.5},
+    }
+    summary = run(tmp_path, rows(300, **named))
+    drawn = dict(zip(titles(charts(summary)), charts(summary), strict=True))
+    assert list(drawn)[2:4] == ["Held-out text by domain", "Benchmarks: arc_challenge:rc acc_uncond"]
+    by_domain = drawn["Held-out text by domain"]
+    assert re.findall(r'class="key (series-\d)"></i>(.*?)<', by_domain) == [
+        ("series-0", "wiki"),
+        ("series-1", "c&lt;4"),
+    ]
+    assert by_domain.count('class="curve series-') == 2
+    assert titles(other_charts(summary)) == [
+        "eval/arc_challenge:rc/correct_bits_per_byte",
+        "heldout/wiki/loss_nats",
+    ]
+
+
 def test_a_run_without_numbers_has_no_charts(tmp_path: Path) -> None:
     summary = run(tmp_path, [{"step": 1}, {"step": 2, "loss_nats": None}])
     assert charts(summary) == other_charts(summary) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from olmo2.base.metrics import read_metrics
-from olmo2.train.run_log import RunLog
+from olmo2.train.run_log import RunLog, told
 from olmo2.train.step import StepMetrics
 from tests.train.conftest import new_job, pretrain_recipe
 
@@ -38,3 +38,11 @@ def test_other_ranks_write_nothing(corpus: Path) -> None:
         log.note(1, StepMetrics(2.0, 1.0, 250, is_skipped=True))
         log.write(1, StepMetrics(2.0, 1.0, 250, is_skipped=True), tokens=256, lr=1e-3, held_out={})
     assert not (corpus / "run").exists()
+
+
+def test_what_is_said_of_an_evaluation() -> None:
+    domain = {"heldout/wiki/loss_nats": 3.0, "heldout/wiki/bits_per_byte": 1.5}
+    task = {"eval/arc_challenge:rc/acc_uncond": 0.25, "eval/arc_challenge:rc/correct_bits_per_byte": 1.25}
+    everything = {"heldout_loss_nats": 2.5, "heldout_bits_per_byte": 1.25} | domain | task
+    assert told(everything) == "held-out loss 2.500 nats, 1.250 bits per byte, arc_challenge:rc 25.0%"
+    assert told(task) == "arc_challenge:rc 25.0%"

@@ -37,6 +37,15 @@ def test_figures(tmp_path: Path) -> None:
     assert (found["steps left out"].value, found["dips of speed"].value, found["resumed"].value) == ("1", "0", "0")
 
 
+def test_benchmarks_are_figures(tmp_path: Path) -> None:
+    named = {
+        "eval/hellaswag:rc/acc_per_char": {100: 0.25, 200: 0.5, 300: 0.375},
+        "eval/hellaswag:rc/correct_bits_per_byte": {300: 0.9},
+    }
+    found = by_name(write_run(tmp_path / "run", rows(300, **named)))
+    assert found["hellaswag:rc"] == Figure("hellaswag:rc", "37.5%", "acc_per_char, best 50.0%")
+
+
 def test_a_run_that_is_under_way_and_says_little(tmp_path: Path) -> None:
     found = by_name(write_run(tmp_path / "run", [{"step": 12, "loss_nats": None}]))
     assert (found["steps"].value, found["steps"].note) == ("12", "of 300")

@@ -1,0 +1,242 @@
+"""GSM8K, IFEval and MMLU: `olmo2 evaluate` beside lm-evaluation-harness with its Hugging Face back end, same run.
+
+    python bench/evaluate_cpu.py --data=DIR [--model=FOLDER] [--items 500] [--rounds 1] [--batch_sizes 16 64 128]
+
+Both sides get the same prompts, limits and stops, and the same graders count the same metrics; each is a whole command
+of its own, from the start of Python to the scores, in float32. The harness's batch size is tuned first, on a tenth of
+the items. Without --model a 34M model is made (--tuning_steps) from worked problems so that its answers end, as those
+of real models do. DIR has gsm8k/{train,test}.jsonl, ifeval/input_data.jsonl, mmlu/{dev,test}.jsonl(.gz) and
+fewshot/olmes_fewshot_sources.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TASKS = ("gsm8k", "ifeval", "mmlu:base")
+CONTEXT = 4096
+
+
+def main() -> None:
+    """Make the model, run both sides in turn, and print both times and scores."""
+    arguments = parsed()
+    if arguments.side:
+        print(json.dumps(SIDES[arguments.side](arguments)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(arguments.model or make_model(arguments, Path(temporary)))
+        tuned = {
+            size: run_side("harness", folder, arguments, size, arguments.items // 10) for size in arguments.batch_sizes
+        }
+        best = min(tuned, key=lambda size: tuned[size]["seconds"])
+        print(f"batch sizes of the harness, {arguments.items // 10} items a task: ", end="")
+        print(", ".join(f"{size}: {found['seconds']:.0f} s" for size, found in tuned.items()))
+        rounds: dict[str, list[dict[str, Any]]] = {"olmo2": [], "harness": []}
+        for number in range(arguments.rounds):
+            for side in list(rounds)[:: 1 if number % 2 else -1]:
+                found = run_side(side, folder, arguments, best, arguments.items)
+                rounds[side].append(found)
+                print(f"{side}: {found['seconds']:.0f} s  {found['scores']}", flush=True)
+    ratios = [theirs["seconds"] / ours["seconds"] for ours, theirs in zip(*rounds.values(), strict=True)]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(f"olmo2 is {statistics.median(ratios):.2f} times as fast (median of {len(ratios)})")
+    compare_answers(rounds["olmo2"][0]["answers"], rounds["harness"][0]["answers"])
+
+
+def parsed() -> argparse.Namespace:
+    """Return the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[16, 64, 128])
+    parser.add_argument("--tuning_steps", type=int, default=150)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--batch_size", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def run_side(side: str, folder: Path, arguments: argparse.Namespace, batch_size: int, items: int) -> dict[str, Any]:
+    """Run one side as a command of its own and return what it found, with its seconds."""
+    command = [sys.executable, __file__, f"--side={side}", f"--model={folder}", f"--data={arguments.data}"]
+    command += [f"--items={items}", f"--batch_size={batch_size}"]
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return {**json.loads(done.stdout.splitlines()[-1]), "seconds": time.perf_counter() - started}
+
+
+def with_olmo2(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate with this package."""
+    from olmo2.eval.evaluate import EvaluateRecipe, evaluate
+
+    with tempfile.TemporaryDirectory() as output:
+        recipe = EvaluateRecipe(
+            model=arguments.model,
+            dtype="fp32",
+            tasks=list(TASKS),
+            data=arguments.data,
+            limit=arguments.items,
+            output=output,
+        )
+        results = evaluate(recipe)
+        answers = {}
+        for name in TASKS:
+            rows = map(json.loads, (Path(output) / f"{name.replace(':', '-')}.jsonl").read_text().splitlines())
+            answers[name] = {row["doc_id"]: row.get("response", row.get("logprobs")) for row in rows}
+    scores = {name: results.tasks[name].scores[results.tasks[name].metric].value for name in TASKS}
+    return {"scores": scores, "answers": answers}
+
+
+def with_harness(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate with lm-evaluation-harness and its Hugging Face back end, on the same items."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+
+    model = HFLM(
+        pretrained=arguments.model,
+        device="cpu",
+        dtype="float32",
+        batch_size=arguments.batch_size,
+        max_length=CONTEXT - 1,
+    )
+    tasks = [harness_task(name, model.tokenizer, arguments) for name in TASKS]
+    results = lm_eval.simple_evaluate(model, tasks=tasks, log_samples=True, bootstrap_iters=0, verbosity="ERROR")
+    answers, scores = {}, {}
+    for name in TASKS:
+        key = name.replace(":", "-")
+        samples = results["samples"][key]
+        answers[name] = {row["doc"]["doc_id"]: answer_of(row["resps"]) for row in samples}
+        scores[name] = next(value for metric, value in results["results"][key].items() if metric.startswith("score,"))
+    return {"scores": scores, "answers": answers}
+
+
+def answer_of(responses: list[Any]) -> Any:
+    """Return a text, or the log-probabilities of all options."""
+    first = responses[0][0]
+    return first if isinstance(first, str) else [float(each[0][0]) for each in responses]
+
+
+def harness_task(name: str, tokenizer: Any, arguments: argparse.Namespace) -> Any:
+    """Return one of our tasks as the harness's: prompts laid out already, our graders, its averages."""
+    from datasets import Dataset
+    from lm_eval.api.task import ConfigurableTask
+
+    from olmo2.eval.loading import drawn, load_task
+    from olmo2.eval.ranked import score_choices
+    from olmo2.eval.task import Likelihood, Ranked
+    from olmo2.eval.task_list import find_task
+
+    loaded = load_task(find_task(name), Path(arguments.data))
+    task, items = loaded.task, {item.doc_id: item for item in drawn(loaded.items, arguments.items)}
+
+    def text_of(prompt: Any) -> str:
+        if not prompt.turns:
+            return prompt.text
+        messages = [{"role": role, "content": content} for role, content in prompt.turns]
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + prompt.text
+
+    def score_text(doc: dict[str, Any], responses: list[str]) -> dict[str, float]:
+        return {"score": items[doc["doc_id"]].grade(responses[0])[task.metric]}
+
+    def score_options(doc: dict[str, Any], responses: list[tuple[float, bool]]) -> dict[str, float]:
+        found = [Likelihood(logprob, 1, 1, 1) for logprob, _ in responses]
+        return {"score": score_choices(found, answer=doc["answer"])[task.metric]}
+
+    rows = []
+    for item in items.values():
+        if isinstance(item, Ranked):
+            letters = [option.continuation.strip() for option in item.options]
+            rows.append(
+                {
+                    "doc_id": item.doc_id,
+                    "prompt": text_of(item.options[0].prompt),
+                    "letters": letters,
+                    "answer": letters.index(item.answer),
+                }
+            )
+        else:
+            rows.append({"doc_id": item.doc_id, "prompt": text_of(item.prompt)})
+    common = {
+        "task": name.replace(":", "-"),
+        "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
+        "test_split": "test",
+        "doc_to_text": "{{prompt}}",
+        "metric_list": [{"metric": "score", "aggregation": "mean", "higher_is_better": True}],
+    }
+    if "letters" in rows[0]:
+        return ConfigurableTask(
+            config={
+                **common,
+                "output_type": "multiple_choice",
+                "doc_to_choice": "letters",
+                "doc_to_target": "answer",
+                "process_results": score_options,
+            }
+        )
+    settings = {"until": list(task.stop), "max_gen_toks": task.max_new_tokens, "do_sample": False}
+    return ConfigurableTask(
+        config={
+            **common,
+            "output_type": "generate_until",
+            "doc_to_target": "",
+            "generation_kwargs": settings,
+            "process_results": score_text,
+        }
+    )
+
+
+SIDES = {"olmo2": with_olmo2, "harness": with_harness}
+
+
+def compare_answers(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Print how many answers are equal."""
+    for name in TASKS:
+        pairs = [(ours[name][doc_id], answer) for doc_id, answer in theirs[name].items()]
+        if isinstance(pairs[0][0], str):
+            equal = sum(our.strip() == their.strip() for our, their in pairs)
+            print(f"{name}: {equal} of {len(pairs)} texts are equal")
+        else:
+            largest = max(abs(a - b) for our, their in pairs for a, b in zip(our, their, strict=True))
+            print(f"{name}: log-probabilities differ by {largest:.1e} at most")
+
+
+def make_model(arguments: argparse.Namespace, folder: Path) -> Path:
+    """Train a small model on worked problems in the chat layout, for as long as it takes to learn to end."""
+    from olmo2.release.export import ExportRecipe, export
+
+    documents = folder / "documents.jsonl"
+    problems = [json.loads(line) for line in (Path(arguments.data) / "gsm8k/train.jsonl").read_text().splitlines()]
+    with open(documents, "w") as file:
+        for row in problems:
+            worked, _, answer = row["answer"].partition("\n#### ")
+            text = f"<|user|>\nQuestion: {row['question']}\n<|assistant|>\nAnswer: {worked} So the answer is {answer}."
+            file.write(json.dumps({"text": text}) + "\n")
+    tokenizer, tokens, run = folder / "tokenizer", folder / "tokens", folder / "run"
+    olmo2("train-tokenizer", f"--documents={documents}", "--vocab_size=8192", f"--output={tokenizer}")
+    olmo2("tokenize", f"--documents={documents}", f"--tokenizer={tokenizer}", f"--output={tokens}")
+    settings = ["--model.size=olmo2-34m", f"--tokenizer={tokenizer}", f"--data.paths={tokens}", "--data.seq_len=256"]
+    settings += ["--optim.peak_lr=1e-3", "--schedule.warmup_ratio=0.1", f"--run.folder={run}", "--run.stage=stage1"]
+    settings += [f"--run.total_tokens={arguments.tuning_steps * 2048}", "--run.global_batch_tokens=2048"]
+    olmo2("pretrain", *settings, "--run.micro_batch_sequences=8", "--run.compile=false")
+    export(ExportRecipe(checkpoint=str(run), output=str(folder / "model")))
+    return folder / "model"
+
+
+def olmo2(*arguments: str) -> None:
+    """Run a verb."""
+    subprocess.run([sys.executable, "-m", "olmo2", *arguments], check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Evaluate a model on benchmarks: ask, grade, average, and write down everything that led to the numbers.
+
+    olmo2 evaluate MODEL --suite=instruct [--data=DIR] [--output=DIR] [--limit=N]
+    olmo2 evaluate MODEL --tasks=gsm8k --tasks=ifeval
+    olmo2 evaluate NAME --server=http://127.0.0.1:8000/v1 --tokenizer=FOLDER --suite=base
+
+Answers are kept one by one: stopped, it goes on when the command is repeated. The output folder holds results.json and
+TASK.jsonl with every item's answer and scores; olmo2 table and olmo2 compare read it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from olmo2.base.errors import UsageError
+from olmo2.base.files import atomic_file, exclusive_folder
+from olmo2.eval.answer_file import StoredAnswer
+from olmo2.eval.ask import Asked, TaskToAsk, ask_all
+from olmo2.eval.columns import column_results
+from olmo2.eval.judge import Judge
+from olmo2.eval.judge_choice import JudgeSettings, open_judge
+from olmo2.eval.judge_file import KeptJudge, replies_path
+from olmo2.eval.loading import LoadedTask, data_folder, drawn, load_tasks
+from olmo2.eval.model_under_test import EvaluatedModelRecipe, ModelUnderTest, open_model_under_test
+from olmo2.eval.published_rows import Suite
+from olmo2.eval.result_notes import cut_notes, judge_notes, layout_notes
+from olmo2.eval.results import ItemScores, Results, TaskResult, items_file, write_results
+from olmo2.eval.scoring import score_items, task_result
+from olmo2.eval.table import MARKS, cell_marks, cell_text
+from olmo2.eval.table_rows import PERCENT, Cell, average_cell, evaluated_cell
+from olmo2.eval.task import Judged
+from olmo2.eval.task_list import SUITES, tasks_of
+
+PACKAGES = ("olmo2", "torch", "tokenizers", "sympy", "math-verify", "langdetect", "scikit-learn", "vllm")
+
+
+class EvaluateRecipe(EvaluatedModelRecipe):
+    """Everything that `evaluate` needs to know."""
+
+    suite: Suite | None = None
+    """all tasks of a table"""
+    tasks: list[str] = []
+    """single tasks; repeat the setting for several; olmo2 tasks lists them"""
+    data: str | None = None
+    """folder with the benchmarks' data; null = from the Hugging Face hub"""
+    output: str | None = None
+    """folder to write; null = evaluations/NAME, NAME being the model's"""
+    limit: int | None = Field(default=None, ge=1)
+    """items of each task at most, drawn at random"""
+    judge: JudgeSettings = JudgeSettings()
+
+    @model_validator(mode="after")
+    def has_tasks(self) -> "EvaluateRecipe":
+        """Raise ValueError if there is nothing to measure."""
+        if self.suite is None and not self.tasks:
+            raise ValueError("name a suite with --suite=instruct or --suite=base, or tasks with --tasks=NAME")
+        return self
+
+
+def evaluate(recipe: EvaluateRecipe) -> Results:
+    """Ask, grade, write and print; return the results.
+
+    Tasks of a suite whose data is missing are left out and named; tasks that are named themselves must have theirs.
+    Raises UsageError for settings, data or an output folder that do not fit, RunError if nothing is answered at all.
+    """
+    tasks, data = tasks_of(recipe.suite, recipe.tasks), data_folder(recipe.data)
+    named = {task.name for task in tasks_of(None, recipe.tasks)}
+    loaded, missing = load_tasks(tasks, data, may_lack=frozenset(task.name for task in tasks) - named)
+    if not loaded:
+        raise UsageError("no task has its data: " + "; ".join(missing.values()))
+    model, judge = open_model_under_test(recipe), open_judge(recipe.judge)
+    folder = Path(recipe.output or Path("evaluations") / model.about.name.replace("/", "-")).expanduser()
+    for name, reason in [*missing.items(), *unjudged(loaded, judge).items()]:
+        print(f"{name}: {reason}")
+    with exclusive_folder(folder):
+        return evaluate_in(folder, recipe, loaded, missing, model, judge)
+
+
+def evaluate_in(
+    folder: Path,
+    recipe: EvaluateRecipe,
+    loaded: Sequence[LoadedTask],
+    missing: Mapping[str, str],
+    model: ModelUnderTest,
+    judge: Judge | None,
+) -> Results:
+    """Do all that needs the folder for itself."""
+    to_ask = [TaskToAsk(each, drawn(each.items, recipe.limit)) for each in loaded]
+    asked = ask_all(model, to_ask, folder)
+    found: dict[str, TaskResult] = {}
+    failures: dict[str, Counter[str]] = {}
+    for each in to_ask:
+        name = each.loaded.task.name
+        found[name], failures[name] = grade_task(each, asked.answers[name], judge, model, folder)
+    results = Results(
+        model.about,
+        recipe.seed,
+        package_versions(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        found,
+        column_results(SUITES.get(recipe.suite or "", ()), found, missing),
+    )
+    write_results(results, folder)
+    print("\n".join([*summary(results, failures), *what_was_done(asked, folder)]))
+    return results
+
+
+def unjudged(loaded: Sequence[LoadedTask], judge: Judge | None) -> dict[str, str]:
+    """Return the tasks that will have no score for want of a judge, or of what it is asked, with the reason."""
+    found = {}
+    for each in loaded:
+        first = next((item for item in each.items if isinstance(item, Judged)), None)
+        if first is None or (judge is None and first.grade_offline is not None):
+            continue
+        reason = "no judge is named with --judge.server or --judge.model" if judge is None else ""
+        try:
+            first.ask("")
+        except ValueError as error:
+            reason = reason or str(error)
+        if reason:
+            found[each.task.name] = f"its responses are kept and have no score yet: {reason}"
+    return found
+
+
+def grade_task(
+    asked: TaskToAsk, answers: Mapping[int, StoredAnswer], judge: Judge | None, model: ModelUnderTest, folder: Path
+) -> tuple[TaskResult, Counter[str]]:
+    """Grade the answers to one task, write its items down, and count why items have no scores."""
+    loaded = asked.loaded
+    kept = None if judge is None else KeptJudge(judge, replies_path(folder, loaded.task))
+    scores = score_items(asked.items, answers, kept)
+    with atomic_file(items_file(folder, loaded.task.name)) as file:
+        for each in scores:
+            file.write(json.dumps(item_row(each, answers.get(each.doc_id)), ensure_ascii=False) + "\n")
+    own = [answers[item.doc_id] for item in asked.items if item.doc_id in answers]
+    notes = [*layout_notes(loaded, model), *cut_notes(own, model), *judge_notes(loaded, judge)]
+    result = task_result(loaded.task, loaded.items, scores, source=loaded.source, notes=notes)
+    return result, Counter(each.error for each in scores if each.error is not None)
+
+
+def item_row(scores: ItemScores, answer: StoredAnswer | None) -> dict[str, object]:
+    """Return an item's answer and scores as JSON."""
+    row: dict[str, object] = {} if answer is None else answer.row
+    graded: dict[str, object] = {"scores": scores.scores} if scores.error is None else {"error": scores.error}
+    return {"doc_id": scores.doc_id, "group": scores.group, **row, **graded}
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of what the numbers depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def summary(results: Results, failures: Mapping[str, Counter[str]]) -> list[str]:
+    """Return the lines that are printed: tasks, columns, what their marks mean, and what is to be known of them."""
+    cells = {name: task_cell(result) for name, result in results.tasks.items()}
+    columns = {name: evaluated_cell(column, results) for name, column in results.columns.items()}
+    marks = {mark for cell in (*cells.values(), *columns.values()) for mark in cell_marks(cell)}
+    lines = aligned(
+        [
+            ("task", "percent", "items", "metric"),
+            *((name, cell_text(cells[name]) or "-", *task_words(result)) for name, result in results.tasks.items()),
+        ]
+    )
+    if columns:
+        average, lacking = average_cell(columns)
+        rows = [(name, cell_text(cell) or "-", lacks(results.columns[name].notes)) for name, cell in columns.items()]
+        rows = [("column", "percent", ""), *rows, ("Avg", cell_text(average) or "-", "; ".join(lacking))]
+        lines += ["", *aligned(rows)]
+    lines += ["", *(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in marks)]
+    tasks_of_note: dict[str, list[str]] = {}
+    for name, result in results.tasks.items():
+        for note in result.notes:
+            tasks_of_note.setdefault(note, []).append(name)
+    lines += [f"{', '.join(names)}: {note}" for note, names in tasks_of_note.items()]
+    for name, reasons in failures.items():
+        num_asked = results.tasks[name].num_items + results.tasks[name].num_failed
+        lines += [f"{name}: no score for {num:,} of {num_asked:,} items: {why}" for why, num in reasons.most_common(3)]
+    return lines
+
+
+def task_cell(result: TaskResult) -> Cell:
+    """Return the number of a task."""
+    estimate = result.scores.get(result.metric)
+    if estimate is None:
+        return Cell()
+    error = None if estimate.standard_error is None else PERCENT * estimate.standard_error
+    return Cell(PERCENT * estimate.value, error, not result.is_published_setting, result.is_partial)
+
+
+def task_words(result: TaskResult) -> tuple[str, str]:
+    """Return how many items a task's number is made of, and its metric."""
+    of = f" of {result.num_expected:,}" if result.is_partial else ""
+    return f"{result.num_items:,}{of}", result.metric
+
+
+def lacks(notes: Sequence[str]) -> str:
+    """Return the notes of a column without their reasons, which stand elsewhere."""
+    return "; ".join(note.partition(": ")[0] for note in notes)
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines whose columns stand below each other, the longest last: narrow terminals break lines."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def what_was_done(asked: Asked, folder: Path) -> list[str]:
+    """Return the last lines: how much was asked, how fast, and where everything lies."""
+    speed = asked.num_tokens / max(asked.seconds, 1e-9)
+    now = f"{asked.num_items:,} items answered in {asked.seconds:,.1f} s, {speed:,.0f} tokens/s read and written"
+    return [
+        now if asked.num_items else "nothing had to be asked",
+        f"results.json, and every item with its answer in TASK.jsonl: {folder}",
+    ]

@@ -1,0 +1,93 @@
+"""A model behind a server as the one who answers questions.
+
+With its tokenizer, prompts are sent as tokens and everything can be asked. Without, conversations alone can be sent,
+to be laid out by the server, and continuations cannot be measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from olmo2.base.errors import UsageError
+from olmo2.eval.questions import Question
+from olmo2.eval.respondent import Answer, OnAnswer
+from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of
+from olmo2.eval.task import AnyItem, Judged, Prompt, Task, Written
+
+
+class ServerRespondent:
+    """A model behind a server."""
+
+    def __init__(self, client: ServerClient, *, has_tokens: bool, seed: int = 0) -> None:
+        """Take a server. `has_tokens` tells whether questions come with tokens of the model's own tokenizer."""
+        self.client, self.has_tokens, self.seed = client, has_tokens, seed
+
+    def answer(self, questions: Sequence[Question], on_answer: OnAnswer) -> None:
+        """Answer all questions; what cannot be answered has an error. Raises RunError if the server does not answer."""
+
+        def found(number: int, answer: Answer | str) -> None:
+            on_answer(number, Answer(error=answer) if isinstance(answer, str) else answer)
+
+        self.client.each(questions, self.ask, found)
+
+    def ask(self, question: Question) -> Answer:
+        """Return the server's answer to one question."""
+        if question.score_from is not None:
+            return self.measure(question, question.score_from)
+        body: dict[str, Any] = {"model": self.client.model, "temperature": 0, "seed": self.seed}
+        stops = question.task.stop
+        if question.max_new_tokens:
+            body["max_tokens"] = question.max_new_tokens
+        if stops:
+            body["stop"] = list(stops)
+        if self.has_tokens:
+            path, body["prompt"] = "completions", list(question.ids)
+        else:
+            path, body["messages"] = "chat/completions", messages_of(prompt_of(question))
+        value = self.client.call(path, body)
+        choice = first_choice(value)
+        text = text_of(choice, is_chat=not self.has_tokens)
+        is_unfinished = choice["finish_reason"] == "length"
+        end = min((place for place in map(text.find, stops) if place >= 0), default=None)  # not all servers know stops
+        return Answer(text[:end], 0.0, tokens_written(value), is_unfinished and end is None)
+
+    def measure(self, question: Question, start: int) -> Answer:
+        """Return the log-probability of a continuation."""
+        body = {"model": self.client.model, "prompt": list(question.ids), "max_tokens": 0, "echo": True}
+        choice = first_choice(self.client.call("completions", {**body, "logprobs": 1, "temperature": 0}))
+        told = choice.get("logprobs")
+        logprobs = told.get("token_logprobs") if isinstance(told, dict) else None
+        # The first token of a prompt has no log-probability: where there is one, it is of tokens that were written.
+        if not isinstance(logprobs, list) or not logprobs or logprobs[0] is not None:
+            raise RequestFailed("the server does not return log-probabilities of the prompt")
+        if len(logprobs) < len(question.ids):
+            raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
+        total = sum(map(logprob_of, logprobs[start : len(question.ids)]))
+        return Answer(logprob=total, num_tokens=question.num_scored)
+
+
+def tokens_written(value: Mapping[str, Any]) -> int:
+    """Return how many tokens the server says that it wrote, 0 if it does not say."""
+    usage = value.get("usage")
+    num_tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return num_tokens if type(num_tokens) is int and num_tokens > 0 else 0
+
+
+def prompt_of(question: Question) -> Prompt:
+    """Return the prompt of a question to be answered in writing."""
+    assert isinstance(question.item, Written | Judged), "continuations are measured in tokens"
+    return question.item.prompt
+
+
+def messages_of(prompt: Prompt) -> list[dict[str, str]]:
+    """Return a prompt's turns as messages."""
+    return [{"role": role, "content": content} for role, content in prompt.turns]
+
+
+def require_conversations(task: Task, items: Sequence[AnyItem]) -> None:
+    """Raise UsageError for a task that cannot be asked without the model's tokenizer."""
+    for item in items:
+        if not isinstance(item, Written | Judged):
+            raise UsageError(f"{task.name} measures continuations: name the model's tokenizer with --tokenizer=FOLDER")
+        if not item.prompt.turns or item.prompt.text:
+            what = "begins the answer" if item.prompt.turns else "continues a text"
+            raise UsageError(f"{task.name} {what}, which needs the model's tokenizer: name it with --tokenizer=FOLDER")
