@@ -4,9 +4,9 @@
 
 Both sides get the same prompts, limits and stops, and the same graders count the same metrics; each is a whole command
 of its own, from the start of Python to the scores, in float32. The harness's batch size is tuned first, on a tenth of
-the items. Without --model a 34M model is made (--tuning_steps) from worked problems so that its answers end, as those
-of real models do. DIR has gsm8k/{train,test}.jsonl, ifeval/input_data.jsonl, mmlu/{dev,test}.jsonl(.gz) and
-fewshot/olmes_fewshot_sources.json.
+the items. Without --model a 34M model is tuned on generated conversations so that its answers end, as those of real
+models do; mean lengths are printed. DIR has gsm8k/{train,test}.jsonl, ifeval/input_data.jsonl,
+mmlu/{dev,test}.jsonl(.gz) and fewshot/olmes_fewshot_sources.json.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import torch
 
 TASKS = ("gsm8k", "ifeval", "mmlu:base")
 CONTEXT = 4096
@@ -59,7 +61,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[16, 64, 128])
-    parser.add_argument("--tuning_steps", type=int, default=150)
+    parser.add_argument("--conversations", type=int, default=4000)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--batch_size", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -205,32 +207,45 @@ def compare_answers(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         pairs = [(ours[name][doc_id], answer) for doc_id, answer in theirs[name].items()]
         if isinstance(pairs[0][0], str):
             equal = sum(our.strip() == their.strip() for our, their in pairs)
-            print(f"{name}: {equal} of {len(pairs)} texts are equal")
+            length = statistics.mean(len(our) for our, _ in pairs)
+            print(f"{name}: {equal} of {len(pairs)} texts are equal, {length:.0f} characters long on average")
         else:
             largest = max(abs(a - b) for our, their in pairs for a, b in zip(our, their, strict=True))
             print(f"{name}: log-probabilities differ by {largest:.1e} at most")
 
 
 def make_model(arguments: argparse.Namespace, folder: Path) -> Path:
-    """Train a small model on worked problems in the chat layout, for as long as it takes to learn to end."""
+    """Tune a 34M model of random weights on generated conversations, for as long as it takes to learn to end."""
+    from olmo2.base.files import atomic_folder
+    from olmo2.checkpoint.folder import write_model_folder
+    from olmo2.corpus.small_chats import conversations
+    from olmo2.corpus.word_problems import ProblemSettings
+    from olmo2.model.init import initialise
+    from olmo2.model.sizes import model_config
+    from olmo2.model.transformer import Transformer
     from olmo2.release.export import ExportRecipe, export
+    from olmo2.tokenizer.byte_pair import train_byte_pair
 
-    documents = folder / "documents.jsonl"
-    problems = [json.loads(line) for line in (Path(arguments.data) / "gsm8k/train.jsonl").read_text().splitlines()]
-    with open(documents, "w") as file:
-        for row in problems:
-            worked, _, answer = row["answer"].partition("\n#### ")
-            text = f"<|user|>\nQuestion: {row['question']}\n<|assistant|>\nAnswer: {worked} So the answer is {answer}."
-            file.write(json.dumps({"text": text}) + "\n")
-    tokenizer, tokens, run = folder / "tokenizer", folder / "tokens", folder / "run"
-    olmo2("train-tokenizer", f"--documents={documents}", "--vocab_size=8192", f"--output={tokenizer}")
-    olmo2("tokenize", f"--documents={documents}", f"--tokenizer={tokenizer}", f"--output={tokens}")
-    settings = ["--model.size=olmo2-34m", f"--tokenizer={tokenizer}", f"--data.paths={tokens}", "--data.seq_len=256"]
-    settings += ["--optim.peak_lr=1e-3", "--schedule.warmup_ratio=0.1", f"--run.folder={run}", "--run.stage=stage1"]
-    settings += [f"--run.total_tokens={arguments.tuning_steps * 2048}", "--run.global_batch_tokens=2048"]
-    olmo2("pretrain", *settings, "--run.micro_batch_sequences=8", "--run.compile=false")
-    export(ExportRecipe(checkpoint=str(run), output=str(folder / "model")))
+    texts = [row["question"] + row["answer"] for row in read_lines(Path(arguments.data) / "gsm8k/train.jsonl")]
+    tokenizer = train_byte_pair(texts, 8192)
+    model = Transformer(model_config("olmo2-34m", vocab_size=tokenizer.vocab_size))
+    initialise(model, 0)
+    with atomic_folder(folder / "random") as unfinished:
+        write_model_folder(unfinished, model.state_dict(), model.config, tokenizer, dtype=torch.float32)
+    with open(folder / "chats.jsonl", "w") as file:
+        for conversation in conversations(ProblemSettings(), arguments.conversations, seed=0):
+            file.write(json.dumps(conversation) + "\n")
+    settings = [f"--load_path={folder / 'random'}", f"--data.paths={folder / 'chats.jsonl'}", "--data.seq_len=256"]
+    settings += ["--optim.peak_lr=1e-3", "--schedule.warmup_ratio=0.1", f"--run.folder={folder / 'run'}"]
+    settings += ["--run.stage=sft", "--run.epochs=1", "--run.global_batch_tokens=2048", "--run.compile=false"]
+    olmo2("sft", *settings, "--run.micro_batch_sequences=8")
+    export(ExportRecipe(checkpoint=str(folder / "run"), output=str(folder / "model")))
     return folder / "model"
+
+
+def read_lines(file: Path) -> list[Any]:
+    """Return the rows of a file of JSON lines."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def olmo2(*arguments: str) -> None:
