@@ -145,8 +145,7 @@ def harness_task(name: str, tokenizer: Any, arguments: argparse.Namespace) -> An
     def text_of(prompt: Any) -> str:
         if not prompt.turns:
             return prompt.text
-        messages = [{"role": role, "content": content} for role, content in prompt.turns]
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + prompt.text
+        return tokenizer.apply_chat_template(prompt.messages, tokenize=False, add_generation_prompt=True) + prompt.text
 
     def score_text(doc: dict[str, Any], responses: list[str]) -> dict[str, float]:
         return {"score": items[doc["doc_id"]].grade(responses[0])[task.metric]}

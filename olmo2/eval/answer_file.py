@@ -65,7 +65,7 @@ class AnswerFile:
         lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
         if not lines:
             return
-        if different := differences(self.read_header(lines[0]), self.made_with):
+        if different := differences(read_header(self.path, lines[0]), self.made_with):
             raise UsageError(f"{self.path} was made with {different}; choose another --output, or remove the file")
         for number, line in enumerate(lines[1:], 2):
             try:
@@ -74,16 +74,6 @@ class AnswerFile:
                 raise UsageError(f"{self.path}:{number} is damaged; remove this line to ask the model again") from None
             if not answer.error:
                 self.answers[answer.doc_id] = answer
-
-    def read_header(self, line: bytes) -> Mapping[str, Any]:
-        """Return what the first line says."""
-        try:
-            header = json.loads(line)
-        except ValueError:
-            header = None
-        if not isinstance(header, dict):
-            raise UsageError(f"{self.path} is damaged; remove it to ask the model again")
-        return header
 
     @contextmanager
     def adding(self) -> Iterator[None]:
@@ -111,6 +101,17 @@ class AnswerFile:
         assert self.file is not None, "add is for within `adding`"
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
+
+
+def read_header(path: Path, line: bytes) -> Mapping[str, Any]:
+    """Return what a file of answers says in its first line: what they were made with. Raises UsageError."""
+    try:
+        header = json.loads(line)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise UsageError(f"{path} is damaged; remove it to ask the model again")
+    return header
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

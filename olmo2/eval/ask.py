@@ -1,6 +1,5 @@
 """Asks a model the questions of many tasks in one pass, and keeps every answer as it comes."""
 
-import json
 import sys
 import time
 from collections import defaultdict
@@ -13,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from olmo2.base.errors import RunError, UsageError
-from olmo2.eval.answer_file import AnswerFile, StoredAnswer, answers_path
+from olmo2.eval.answer_file import AnswerFile, StoredAnswer, answers_path, read_header
 from olmo2.eval.loading import LoadedTask
 from olmo2.eval.model_under_test import ModelUnderTest
 from olmo2.eval.questions import Question, questions_of, untokenized_questions_of
 from olmo2.eval.respondent import Answer
 from olmo2.eval.server_respondent import require_conversations
-from olmo2.eval.task import AnyItem, prompt_hash
+from olmo2.eval.task import AnyItem
 
 SECONDS_BETWEEN_LINES = 60  # of progress that goes into a file
 
@@ -58,7 +57,7 @@ def ask_all(model: ModelUnderTest, tasks: Sequence[TaskToAsk], folder: Path) -> 
         num_before = 0
         for each in tasks:
             task = each.loaded.task
-            made_with = {"task": f"{task.name} {task.version}", "prompts": prompt_hash(task, each.loaded.items)}
+            made_with = {"task": f"{task.name} {task.version}", "prompts": each.loaded.prompt_hash}
             file = files[task.name] = AnswerFile(answers_path(folder, task), {**made_with, **model.made_with})
             stack.enter_context(file.adding())
             to_ask = [item for item in each.items if item.doc_id not in file.answers]
@@ -89,11 +88,8 @@ def require_own_answers(folder: Path, made_with: Mapping[str, object]) -> None:
         if not first.endswith(b"\n"):
             path.unlink()
             continue
-        try:
-            said = json.loads(header)
-            different = [name for name, value in made_with.items() if said.get(name) != value]
-        except (ValueError, AttributeError):
-            raise UsageError(f"{path} is damaged; remove it to ask the model again") from None
+        said = read_header(path, header)
+        different = [name for name, value in made_with.items() if said.get(name) != value]
         if different:
             raise UsageError(
                 f"{folder} holds answers that were made with another {' and '.join(different)}; choose another "

@@ -22,7 +22,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file
 from olmo2.corpus.document import HUB_PREFIX, Document, find_files, read_documents, read_json_lines, split_name
 from olmo2.corpus.ngram_overlap import FEWEST_WORDS, ItemText, Overlap, Stretch, ngram_starts
-from olmo2.eval.loading import load_task
+from olmo2.eval.loading import data_folder, load_task
 from olmo2.eval.task_list import find_task
 
 BATCH_CHARACTERS = 200_000
@@ -123,9 +123,7 @@ def decontaminate(recipe: DecontaminateRecipe) -> list[ItemOverlap]:
     """
     documents = read_documents(recipe.documents, text_field=recipe.text_field)
     spare_inputs(recipe)
-    overlap = Overlap(
-        task_texts(recipe.against, None if recipe.data is None else Path(recipe.data)), ngram=recipe.ngram
-    )
+    overlap = Overlap(task_texts(recipe.against, data_folder(recipe.data)), ngram=recipe.ngram)
     if not any(item.num_ngrams for item in overlap.items.values()):
         raise UsageError(
             f"against: no item of {recipe.against} has {min(FEWEST_WORDS, recipe.ngram)} words in its question or its "

@@ -139,7 +139,7 @@ def grade_task(
             file.write(json.dumps(item_row(each, answers.get(each.doc_id)), ensure_ascii=False) + "\n")
     own = [answers[item.doc_id] for item in asked.items if item.doc_id in answers]
     notes = [*layout_notes(loaded, model), *cut_notes(own, model), *judge_notes(loaded, judge)]
-    result = task_result(loaded.task, loaded.items, scores, source=loaded.source, notes=notes)
+    result = task_result(loaded, scores, notes=notes)
     return result, Counter(each.error for each in scores if each.error is not None)
 
 

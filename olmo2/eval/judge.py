@@ -80,8 +80,7 @@ class EngineJudge:
         prompt, tokenizer = question.prompt, self.engine.tokenizer
         if not prompt.turns:
             return tokenizer.encode(prompt.text)
-        messages = [{"role": role, "content": content} for role, content in prompt.turns]
-        return encode_chat(tokenizer, messages, add_generation_prompt=True, prefix=prompt.text)[0]
+        return encode_chat(tokenizer, prompt.messages, add_generation_prompt=True, prefix=prompt.text)[0]
 
 
 class ServerJudge:
@@ -113,7 +112,7 @@ class ServerJudge:
         is_chat, wants_first = bool(question.prompt.turns), question.top_logprobs > 0
         if is_chat:
             path = "chat/completions"
-            body["messages"] = [{"role": role, "content": content} for role, content in question.prompt.turns]
+            body["messages"] = question.prompt.messages
             body |= {"logprobs": True, "top_logprobs": question.top_logprobs} if wants_first else {}
         else:
             path, body["prompt"] = "completions", question.prompt.text

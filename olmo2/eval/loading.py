@@ -3,11 +3,12 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.eval.sources import SAMPLING_SEED, Source
-from olmo2.eval.task import AnyItem, Task
+from olmo2.eval.task import AnyItem, Task, prompt_hash
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class LoadedTask:
     task: Task
     source: Source  # with notes about what was not as published
     items: list[AnyItem]
+
+    @cached_property
+    def prompt_hash(self) -> str:
+        """A hash of all that a model is asked, and of the right answers."""
+        return prompt_hash(self.task, self.items)
 
 
 def load_task(task: Task, data: Path | None) -> LoadedTask:

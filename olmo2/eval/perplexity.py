@@ -108,13 +108,8 @@ def perplexity(recipe: PerplexityRecipe) -> Perplexities:
     Raises UsageError for documents that cannot be read, or a domain without any text.
     """
     documents = read_documents(recipe.documents, text_field=recipe.text_field)
-    about = {
-        "name": short_name(recipe.model, recipe.revision),
-        "hash": hash_of(find_model_folder(recipe.model, recipe.revision)),
-        "dtype": recipe.dtype,
-        "engine": recipe.backend,
-    }
-    engine = recipe.load()
+    folder = find_model_folder(recipe.model, recipe.revision)
+    engine = recipe.model_copy(update={"model": str(folder), "revision": None}).load()  # this very folder
     window_tokens = window_of(recipe, engine)
     texts = list(tokenized(documents, engine.tokenizer))
     require_text(texts)
@@ -127,15 +122,26 @@ def perplexity(recipe: PerplexityRecipe) -> Perplexities:
             on_tokens=on_tokens,
         )
     found = by_domain(texts, nats)
-    settings = {"context_tokens": window_tokens, "overlap_tokens": recipe.overlap_tokens}
-    values = {"format": FORMAT, "model": about, **settings, **values_of(found)}
-    if recipe.output is not None:
-        write_all(Path(recipe.output).expanduser(), values, texts, nats)
-    if recipe.as_json:
-        print(json.dumps(values, indent=2, ensure_ascii=False))
-    else:
+    if recipe.output is not None or recipe.as_json:
+        settings = {"context_tokens": window_tokens, "overlap_tokens": recipe.overlap_tokens}
+        values = {"format": FORMAT, "model": about_model(recipe, folder), **settings, **values_of(found)}
+        if recipe.output is not None:
+            write_all(Path(recipe.output).expanduser(), values, texts, nats)
+        if recipe.as_json:
+            print(json.dumps(values, indent=2, ensure_ascii=False))
+    if not recipe.as_json:
         say(found)
     return found
+
+
+def about_model(recipe: PerplexityRecipe, folder: Path) -> dict[str, str]:
+    """Say which model it was, by a hash of all its files."""
+    return {
+        "name": short_name(recipe.model, recipe.revision),
+        "hash": hash_of(folder),
+        "dtype": recipe.dtype,
+        "engine": recipe.backend,
+    }
 
 
 def window_of(recipe: PerplexityRecipe, engine: EngineBase) -> int:

@@ -128,8 +128,7 @@ def pieces_of(tokenizer: Tokenizer, prompt: Prompt, *, cut_space: bool = False) 
     """
     pieces: list[Piece] = [prompt.text]
     if prompt.turns:
-        messages = [{"role": role, "content": content} for role, content in prompt.turns]
-        pieces = chat_pieces(tokenizer, messages, prefix=prompt.text)
+        pieces = chat_pieces(tokenizer, prompt.messages, prefix=prompt.text)
     if cut_space and isinstance(pieces[-1], str):
         pieces[-1] = pieces[-1].rstrip()
     return [piece for piece in pieces if piece != ""]

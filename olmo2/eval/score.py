@@ -81,7 +81,7 @@ def score_responses(recipe: ScoreRecipe, task: Task, file: Path) -> dict[str, An
     scores = score_items([item for item in loaded.items if item.doc_id in answers], answers, judge)
     if output is not None:
         write_scores(output, scores)
-    result = task_result(task, loaded.items, scores, source=loaded.source, notes=judge_notes(loaded, judge))
+    result = task_result(loaded, scores, notes=judge_notes(loaded, judge))
     failures = Counter(each.error for each in scores if each.error is not None)
     if not result.num_items:
         raise RunError(f"none of the {len(scores):,} responses has scores: {failures.most_common(1)[0][0]}")

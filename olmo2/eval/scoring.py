@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from olmo2.eval.answer_file import StoredAnswer
 from olmo2.eval.judge import Judge
+from olmo2.eval.loading import LoadedTask
 from olmo2.eval.results import ItemScores, TaskResult
-from olmo2.eval.sources import Source
 from olmo2.eval.statistics import Estimate, mean_of_groups, mean_of_items, weighted_mean
-from olmo2.eval.task import AnyItem, Judged, JudgeQuestion, Likelihood, Ranked, Task, Written, prompt_hash
+from olmo2.eval.task import AnyItem, Judged, JudgeQuestion, Likelihood, Ranked, Task, Written
 
 NO_ANSWER = "no answer"
 
@@ -96,15 +96,9 @@ def judged_scores(
     return found
 
 
-def task_result(
-    task: Task,
-    items: Sequence[AnyItem],
-    scores: Sequence[ItemScores],
-    *,
-    source: Source,
-    notes: Sequence[str] = (),
-) -> TaskResult:
-    """Return the averages of a task's `scores`; `items` are all there are, whether a limit left some out or not."""
+def task_result(loaded: LoadedTask, scores: Sequence[ItemScores], *, notes: Sequence[str] = ()) -> TaskResult:
+    """Return the averages of a task's `scores`, which may lack some of its items."""
+    task, source, items = loaded.task, loaded.source, loaded.items
     good = [each for each in scores if each.error is None]
     averages = estimates(task, good)
     if task.summarise is not None and good:
@@ -116,7 +110,7 @@ def task_result(
         remarks.append(f"the data has {len(items):,} items, the published benchmark {task.num_items:,}")
     return TaskResult(
         version=task.version,
-        prompt_hash=prompt_hash(task, items),
+        prompt_hash=loaded.prompt_hash,
         metric=task.metric,
         average=task.average,
         scores=averages,

@@ -16,11 +16,11 @@ from pydantic import Field
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import RunError, UsageError
+from olmo2.base.retry import FIRST_PAUSE_SECONDS
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-FIRST_PAUSE_SECONDS = 0.5
 MOST_PAUSE_SECONDS = 30.0
 MOST_ANSWER_BYTES = 64 * 2**20
 READ_BYTES = 2**16

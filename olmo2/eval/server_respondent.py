@@ -42,7 +42,7 @@ class ServerRespondent:
         if self.has_tokens:
             path, body["prompt"] = "completions", list(question.ids)
         else:
-            path, body["messages"] = "chat/completions", messages_of(prompt_of(question))
+            path, body["messages"] = "chat/completions", prompt_of(question).messages
         value = self.client.call(path, body)
         choice = first_choice(value)
         text = text_of(choice, is_chat=not self.has_tokens)
@@ -76,11 +76,6 @@ def prompt_of(question: Question) -> Prompt:
     """Return the prompt of a question to be answered in writing."""
     assert isinstance(question.item, Written | Judged), "continuations are measured in tokens"
     return question.item.prompt
-
-
-def messages_of(prompt: Prompt) -> list[dict[str, str]]:
-    """Return a prompt's turns as messages."""
-    return [{"role": role, "content": content} for role, content in prompt.turns]
 
 
 def require_conversations(task: Task, items: Sequence[AnyItem]) -> None:

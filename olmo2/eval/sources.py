@@ -49,6 +49,8 @@ class Source:
     data: Path | None = None
     notes: list[str] = field(default_factory=list)
     """why what is measured is not the published setting"""
+    published: Any = field(default=None, repr=False)
+    """content of EXAMPLES_FILE, once it has been read: a task may ask for many of its lists"""
 
     @property
     def folders(self) -> list[Path]:
@@ -95,7 +97,7 @@ class Source:
         """Return the first examples of a published list, or examples of our own, which is noted."""
         file = self.find(EXAMPLES_FILE)
         if file is not None:
-            published = read_json(file)
+            published = self.published = read_json(file) if self.published is None else self.published
             found = published.get(key) if isinstance(published, dict) else None
             if not isinstance(found, list) or len(found) < num:
                 raise UsageError(f"{file} has no {num} examples {key!r}; delete it, then olmo2 fetch gets it anew")

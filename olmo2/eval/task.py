@@ -37,12 +37,14 @@ class Prompt:
         return continuation.lstrip() if self.turns and not self.text else continuation
 
     @property
+    def messages(self) -> list[dict[str, str]]:
+        """The turns as chat templates and servers take them."""
+        return [{"role": role, "content": content} for role, content in self.turns]
+
+    @property
     def row(self) -> dict[str, object]:
         """The prompt as JSON."""
-        if not self.turns:
-            return {"prompt": self.text}
-        messages = [{"role": role, "content": content} for role, content in self.turns]
-        return {"messages": messages, "assistant_prefix": self.text}
+        return {"messages": self.messages, "assistant_prefix": self.text} if self.turns else {"prompt": self.text}
 
 
 @dataclass(frozen=True)

@@ -127,21 +127,23 @@ def main() -> None:
     """Say that forks are ready to answer, and replace each that ends until the channel is closed."""
     prepare()
     limit_processes()
-    write({"is_ready": True})
-    while True:
-        if not (fork := os.fork()):
-            status = FORK_STOPPED
-            try:
-                status = answer_questions()
-            finally:
-                os._exit(status)  # without cleaning up, and whatever was raised
-        status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
-        if status == CHANNEL_CLOSED:
-            return
-        if status != FORK_USED_UP:
-            write({"was_stopped": True})
+    with suppress(ConnectionError):  # whoever asks is gone
+        write({"is_ready": True})
+        while (status := status_of_fork()) != CHANNEL_CLOSED:
+            if status != FORK_USED_UP:
+                write({"was_stopped": True})
+
+
+def status_of_fork() -> int:
+    """Let a fork answer, and return what it ended with."""
+    if not (fork := os.fork()):
+        status = FORK_STOPPED
+        try:
+            status = answer_questions()
+        finally:
+            os._exit(status)  # without cleaning up, and whatever was raised
+    return os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
 
 
 if __name__ == "__main__":
-    with suppress(ConnectionError):  # whoever asks is gone
-        main()
+    main()

@@ -77,9 +77,7 @@ def encode_chat(
     Only the template can write control tokens. Inside a message, ``<|endoftext|>`` is encoded as the thirteen
     characters it is, where transformers by default would let it end the text; all other ids equal transformers'.
     """
-    messages = checked(messages)
-    shield = Shield(tokenizer, [*messages, {"content": prefix}])
-    hidden = [{"role": message["role"], "content": shield.hide(message["content"])} for message in messages]
+    shield, hidden = shielded(tokenizer, messages, prefix)
     marked = render(tokenizer, hidden, add_generation_prompt, shield.span_marks)
     text, spans = take_spans(marked, shield.span_marks)
     if not spans:
@@ -108,11 +106,16 @@ def chat_pieces(tokenizer: "Tokenizer", messages: Sequence[Message], *, prefix: 
 
     Encoded one by one, these are the ids of `encode_chat`; many conversations can be encoded at once this way.
     """
-    messages = checked(messages)
-    shield = Shield(tokenizer, [*messages, {"content": prefix}])
-    hidden = [{"role": message["role"], "content": shield.hide(message["content"])} for message in messages]
+    shield, hidden = shielded(tokenizer, messages, prefix)
     text = render(tokenizer, hidden, True) + shield.hide(prefix)
     return [tokenizer.special_ids.get(piece, shield.reveal(piece)) for piece in shield.split(text)]
+
+
+def shielded(tokenizer: "Tokenizer", messages: Sequence[Message], prefix: str) -> tuple["Shield", list[Message]]:
+    """Return a shield for a conversation and the beginning of its answer, and the messages behind it."""
+    messages = checked(messages)
+    shield = Shield(tokenizer, [*messages, {"content": prefix}])
+    return shield, [{"role": each["role"], "content": shield.hide(each["content"])} for each in messages]
 
 
 class Shield:

@@ -29,14 +29,8 @@ from olmo2.eval.published_texts import (
 from olmo2.eval.sources import Source
 from tests.loopback import serve, web_server
 
+pytestmark = pytest.mark.usefixtures("cache", "hasty")  # no text of the user's, no proxy or long pause on the way
 CODE = 'import os\n\nos.abort()  # nothing of this runs\nPROMPT = """Is {prompt} bad?\nÜ"""\n'.encode()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, hasty: pytest.MonkeyPatch) -> Path:
-    """The folder that texts go to, and no proxy or long pause on the way."""
-    hasty.setenv("OLMO2_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "eval"
 
 
 @pytest.fixture

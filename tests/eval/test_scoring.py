@@ -13,7 +13,7 @@ import pytest
 from olmo2.base.errors import UsageError
 from olmo2.eval.answer_file import StoredAnswer
 from olmo2.eval.judge import OnReply, ignore
-from olmo2.eval.loading import load_task
+from olmo2.eval.loading import LoadedTask, load_task
 from olmo2.eval.results import ItemScores
 from olmo2.eval.scoring import score_items, task_result
 from olmo2.eval.sources import Source
@@ -51,7 +51,8 @@ def answers(*responses: str) -> dict[int, StoredAnswer]:
 
 
 def result(task: Task, items: Sequence[AnyItem], scores: Sequence[ItemScores], **settings: Any) -> Any:
-    return task_result(task, items, scores, source=settings.pop("source", Source()), **settings)
+    loaded = LoadedTask(task, settings.pop("source", Source()), list(items))
+    return task_result(loaded, scores, **settings)
 
 
 class FixedJudge:
@@ -253,7 +254,7 @@ def test_further_averages_of_a_task() -> None:
     items = [written(0), written(1), written(2)]
 
     def summarise(source: Source, all_items: Sequence[AnyItem], scores: Mapping[int, Scores]) -> Summary:
-        assert all_items is items and scores == {0: {"right": 1.0}, 2: {"right": 0.0}}
+        assert all_items == items and scores == {0: {"right": 1.0}, 2: {"right": 0.0}}
         return Summary({"fitted": Estimate(0.25, None, 2)}, ("fitted otherwise",))
 
     scores = [ItemScores(0, "", {"right": 1.0}), ItemScores(1, "", error="x"), ItemScores(2, "", {"right": 0.0})]

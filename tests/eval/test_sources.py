@@ -22,21 +22,7 @@ ROWS = [
 ]
 SPLIT = Rows("someone/quiz", "small", "test", ("quiz/test", "quiz/other"), need=("question",))
 COLUMNS = ("question", "answer")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of fetched texts, which is empty and not the user's."""
-    monkeypatch.setenv("OLMO2_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "eval"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """An empty folder of data."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def put(file: Path, content: bytes | str) -> Path:

@@ -97,7 +97,7 @@ def test_it_exits_in_the_middle_of_a_comparison(client: Client) -> None:
     question = {"number": 1, "comparison": "hang in an integer", "left": "", "right": ""}
     client.channel.sendall(json.dumps(question).encode() + b"\n")
     client.hang_up()
-    client.process.wait(20)
+    assert client.process.wait(20) == 0
     wait_until_gone(client.process.pid)
 
 

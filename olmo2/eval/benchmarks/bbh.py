@@ -5,37 +5,9 @@ from functools import partial
 from olmo2.eval.rendering import many_turns
 from olmo2.eval.sources import Rows, Source
 from olmo2.eval.task import Scores, Task, Written
-from olmo2.grading.bbh_answer import score_bbh_answer
+from olmo2.grading.bbh_answer import BBH_SUBTASKS, score_bbh_answer
 
-SUBTASKS = (
-    "boolean_expressions",
-    "causal_judgement",
-    "date_understanding",
-    "disambiguation_qa",
-    "dyck_languages",
-    "formal_fallacies",
-    "geometric_shapes",
-    "hyperbaton",
-    "logical_deduction_five_objects",
-    "logical_deduction_seven_objects",
-    "logical_deduction_three_objects",
-    "movie_recommendation",
-    "multistep_arithmetic_two",
-    "navigate",
-    "object_counting",
-    "penguins_in_a_table",
-    "reasoning_about_colored_objects",
-    "ruin_names",
-    "salient_translation_error_detection",
-    "snarks",
-    "sports_understanding",
-    "temporal_sequences",
-    "tracking_shuffled_objects_five_objects",
-    "tracking_shuffled_objects_seven_objects",
-    "tracking_shuffled_objects_three_objects",
-    "web_of_lies",
-    "word_sorting",
-)
+SUBTASKS = tuple(BBH_SUBTASKS)
 STEP_BY_STEP = "Let's think step by step."
 
 

@@ -1,4 +1,4 @@
-"""Folders of data for benchmarks: one to put rows of our own in, and one of real data behind it."""
+"""Real data behind a folder of our own, for benchmarks; no test looks into the user's cache."""
 
 from pathlib import Path
 
@@ -6,18 +6,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of fetched texts, which is not there yet and not the user's."""
-    monkeypatch.setenv("OLMO2_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "eval"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """An empty folder of data."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
+def own_cache(cache: Path) -> None:
+    """Let every test have a cache of its own."""
 
 
 @pytest.fixture
