@@ -18,11 +18,10 @@ from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.memory_budget import num_pages_for
 from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
 from olmo2.inference.pages import PAGE_TOKENS, PagePool
-from olmo2.inference.recorded_steps import MOST_ROWS, RecordedSteps
+from olmo2.inference.recorded_steps import MOST_ROWS, recorded_steps
 from olmo2.inference.request import Request, Sequence, Update
 from olmo2.inference.sampling import choose_tokens
 from olmo2.inference.scheduler import Piece, Scheduler
-from olmo2.model.quantized import QuantizedLinear
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -51,11 +50,7 @@ class Engine(EngineBase):
         )
         self.cache = PagedCache(model.config, num_pages, dtype=dtype, device=model.device)
         self.compiled = cpu_forward(model, self.cache)
-        self.recorded = RecordedSteps(model, self.cache) if model.device.type == "cuda" else None
-        if model.device.type == "cuda" and any(isinstance(module, QuantizedLinear) for module in model.modules()):
-            from olmo2.inference.gpu_products import use_gpu_products  # which needs Triton
-
-            use_gpu_products(model)
+        self.recorded = recorded_steps(model, self.cache)
         self.few_tokens = 0 if self.compiled is None else most_tokens(model)
         self.pool = PagePool(num_pages)
         self.scheduler = Scheduler(
@@ -121,8 +116,8 @@ class Engine(EngineBase):
             for begin, each, places in zip(begins, slices, to_score, strict=False)
             for place in places
         ]
-        num_scored = len(rows)
-        rows += [end - 1 for end, (sequence, _) in zip(begins[1:], pieces, strict=True) if sequence in answering]
+        num_scored, wanted = len(rows), set(answering)
+        rows += [end - 1 for end, (sequence, _) in zip(begins[1:], pieces, strict=True) if sequence in wanted]
         if self.compiled is not None and len(ids) <= self.few_tokens:
             logits = self.compiled.logits(ids, slices, rows)
             return logits[:num_scored], logits[num_scored:]
@@ -148,17 +143,15 @@ class Engine(EngineBase):
 
     def answer(self, sequences: list[Sequence], logits: Tensor) -> list[Update]:
         """Choose the next token of every sequence whose known tokens are all read; end those that have no logits."""
-        is_finite = logits.amax(dim=-1).isfinite().tolist() if sequences else []
-        if not all(is_finite):
-            broken = [self.broken(each) for each, is_fine in zip(sequences, is_finite, strict=True) if not is_fine]
-            rows = [row for row, is_fine in enumerate(is_finite) if is_fine]
-            return [*broken, *self.answer([sequences[row] for row in rows], logits[rows])]
         if not sequences:
             return []
         settings = [each.request.sampling for each in sequences]
         tokens = choose_tokens(logits, settings, [each.ids for each in sequences], [each.random for each in sequences])
         self.note_logprobs(sequences, tokens, logits)
-        return [self.extend(sequence, token) for sequence, token in zip(sequences, tokens, strict=True)]
+        return [
+            self.broken(sequence) if token is None else self.extend(sequence, token)
+            for sequence, token in zip(sequences, tokens, strict=True)
+        ]
 
     def measured(self, sequence: Sequence) -> Update:
         """End a request that writes nothing."""
@@ -172,13 +165,13 @@ class Engine(EngineBase):
         what = "the model's logits are not finite: its weights are damaged, or float16 is too narrow for them"
         return Update(sequence.id, [], "", error=RunError(what))
 
-    def note_logprobs(self, sequences: list[Sequence], tokens: list[int], logits: Tensor) -> None:
+    def note_logprobs(self, sequences: list[Sequence], tokens: list[int | None], logits: Tensor) -> None:
         """Note the log-probabilities of chosen tokens, and of the likeliest ones, where they were asked for."""
-        rows = [row for row, each in enumerate(sequences) if each.request.logprobs]
+        rows = [row for row, each in enumerate(sequences) if each.request.logprobs and tokens[row] is not None]
         if not rows:
             return
         scores = logits[rows].log_softmax(dim=-1)
-        chosen = scores.gather(1, torch.tensor([tokens[row] for row in rows], device=logits.device)[:, None])[:, 0]
+        chosen = scores.gather(1, torch.tensor([[tokens[row]] for row in rows], device=logits.device))[:, 0]
         top = likeliest(scores, max(sequences[row].request.top_logprobs for row in rows))
         for row, logprob, values in zip(rows, chosen.tolist(), top, strict=True):
             completion, num_top = sequences[row].completion, sequences[row].request.top_logprobs

@@ -102,5 +102,7 @@ class Sequence:
 
     def places_to_score(self, num_tokens: int) -> range:
         """Return the places among the next tokens to read that tell the log-probability of the prompt's next token."""
+        if self.request.score_from is None:
+            return range(0)
         end = min(self.num_stored + num_tokens, len(self.request.prompt) - 1)
         return range(min(max(self.num_stored, self.next_score - 1), end), end)

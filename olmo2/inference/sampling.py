@@ -15,6 +15,7 @@ from torch import Tensor
 from olmo2.base.config import Settings
 from olmo2.base.seeds import stream_seed
 
+PART = 128  # logits that are compared first; a GPU compares one long row with few of its processors
 COLDEST = 1e-4  # below this a draw is always the most likely token, and logits over it might overflow
 
 
@@ -66,17 +67,31 @@ def choose_tokens(
     settings: Sequence[SamplingSettings],  # of each row
     histories: Sequence[Sequence[int]],  # tokens of each row so far, prompt included
     streams: Sequence[random.Random],
-) -> list[int]:
-    """Return the next token of each row. A drawing row takes one number from its stream, whatever the others do."""
+) -> list[int | None]:
+    """Return the next token of each row, None for one whose logits are not finite.
+
+    A drawing row takes one number from its stream, whatever the others do.
+    """
     logits = penalised(logits.float(), settings, histories)
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    chosen = likeliest_tokens(logits)
     drawing = [row for row, each in enumerate(settings) if not each.is_greedy]
     if drawing:
         numbers = torch.tensor([streams[row].random() for row in drawing], device=logits.device, dtype=torch.float64)
         drawn = draw(probabilities(logits[drawing], [settings[row] for row in drawing]), numbers).tolist()
         for row, token in zip(drawing, drawn, strict=True):
-            chosen[row] = token
+            chosen[row] = token if chosen[row] is not None else None
     return chosen
+
+
+def likeliest_tokens(logits: Tensor) -> list[int | None]:
+    """Return the token of the largest logit of each row, None where that is not finite."""
+    vocab_size = logits.shape[-1]
+    width = PART if vocab_size % PART == 0 else vocab_size
+    values, places = logits.unflatten(-1, (-1, width)).max(dim=-1)  # (B, parts)
+    largest, parts = values.max(dim=-1, keepdim=True)
+    tokens = parts * width + places.gather(-1, parts)
+    found: list[list[int]] = torch.where(largest.isfinite(), tokens, -1).tolist()
+    return [token if token >= 0 else None for (token,) in found]
 
 
 def penalised(logits: Tensor, settings: Sequence[SamplingSettings], histories: Sequence[Sequence[int]]) -> Tensor:

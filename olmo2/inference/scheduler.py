@@ -16,7 +16,7 @@ class Scheduler:
         self.pool = pool
         self.max_sequences, self.step_tokens = max_sequences, step_tokens
         self.waiting: deque[Sequence] = deque()
-        self.running: list[Sequence] = []
+        self.running: dict[Sequence, None] = {}  # in the order in which they began
 
     def plan(self) -> list[Piece]:
         """Return what to read in one forward, at most `step_tokens` tokens, with pages for all of them.
@@ -32,7 +32,7 @@ class Scheduler:
             if num_tokens and self.has_pages(sequence, num_tokens):
                 pieces.append((sequence, num_tokens))
                 room -= num_tokens
-        pieces = [piece for piece in pieces if piece[0] in self.running]
+        pieces = [piece for piece in pieces if piece[0] in self.running]  # was not put off for a later one
         if len(self.running) == len(pieces):  # nothing that runs was left out
             pieces += self.admitted(pieces, room)
         return pieces
@@ -42,7 +42,7 @@ class Scheduler:
         while sequence in self.running:
             if self.extend(sequence, num_tokens):
                 return True
-            self.put_off(self.running[-1])
+            self.put_off(next(reversed(self.running)))
         return False
 
     def extend(self, sequence: Sequence, num_tokens: int) -> bool:
@@ -55,12 +55,14 @@ class Scheduler:
 
     def put_off(self, sequence: Sequence) -> None:
         """Take a sequence's pages; it will be read again later, answer so far included."""
-        self.running.remove(sequence)
+        del self.running[sequence]
         self.forget(sequence)
         self.waiting.appendleft(sequence)
 
     def admitted(self, pieces: list[Piece], room: int) -> Iterator[Piece]:
         """Let waiting sequences begin, as long as there is room for them whole."""
+        if not self.waiting:
+            return
         # A prompt that begins like one being read waits a step, and finds its pages then.
         being_read = {key for sequence, _ in pieces if (key := next_page(sequence)) is not None}
         postponed: list[Sequence] = []
@@ -80,7 +82,7 @@ class Scheduler:
             if key is not None:
                 being_read.add(key)
             room -= num_tokens
-            self.running.append(sequence)
+            self.running[sequence] = None
             yield sequence, num_tokens
         self.waiting.extendleft(reversed(postponed))
 
@@ -118,7 +120,7 @@ class Scheduler:
     def remove(self, sequence: Sequence) -> None:
         """Let go of a sequence that is complete or no longer wanted, also after a step that failed half-way."""
         if sequence in self.running:
-            self.running.remove(sequence)
+            del self.running[sequence]
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
         self.forget(sequence)

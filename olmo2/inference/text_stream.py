@@ -30,6 +30,8 @@ class TextStream:
 
     def take(self, text: str, *, is_end: bool) -> str:
         """Return what of the held text and `text` may be shown."""
+        if not self.stop:
+            return text
         if self.is_stopped:
             return ""
         text = self.held + text

@@ -22,6 +22,7 @@ HEAVY_FILES = {  # about a package from the first line to the last
     "eval/harness_adapter.py": {"lm_eval"},
     "inference/http_app.py": {"fastapi", "starlette"},
     "inference/server_metrics.py": {"prometheus_client"},
+    "inference/gpu_layers.py": {"triton"},
     "inference/gpu_products.py": {"triton"},
     "release/gguf_file.py": {"gguf"},
 }

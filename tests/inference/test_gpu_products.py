@@ -1,4 +1,4 @@
-"""The GPU's products equal those of floating-point weights, here in Triton's interpreter, which needs no GPU."""
+"""The GPU's products equal those of floating-point weights: in Triton's interpreter, which needs no GPU, and on one."""
 
 import os
 import subprocess
@@ -6,54 +6,86 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
 
 # Triton decides when it is imported whether it interprets.
 PROGRAM = """
 import sys
+from unittest.mock import patch
 import torch
+import torch.nn.functional as F
 from olmo2.inference import gpu_products
-from olmo2.inference.gpu_products import multiply, use_gpu_products
-from olmo2.model.quantized import QuantizedLinear, Scheme, quantize
+from olmo2.inference.gpu_products import gated_product, multiply, product, use_gpu_products
+from olmo2.inference.gpu_weights import weights_of
+from olmo2.model.linear import Linear
+from olmo2.model.quantized import QuantizedLinear, Scheme, dequantize, quantize
 
-dtype = getattr(torch, sys.argv[1])
-numbers = torch.Generator().manual_seed(0)
-shapes = [(1,), (4,)]
-if dtype != torch.bfloat16:  # whose products of matrices the interpreter computes wrongly
-    shapes += [(1, 5), (17,), (2, 20)]
-for rows, columns, bits, group in ((40, 256, 8, None), (33, 96, 8, None), (40, 256, 4, 128), (9, 192, 4, 64)):
-    scheme = Scheme(bits, group)
-    layer = QuantizedLinear(columns, rows, scheme, dtype, "layer")
-    weight = torch.randn(rows, columns, generator=numbers).to(dtype)
-    layer.weight_packed, layer.weight_scale = quantize(weight, scheme)
-    for shape in shapes:
-        x = torch.randn(*shape, columns, generator=numbers).to(dtype)
+device, dtype = sys.argv[1], getattr(torch, sys.argv[2])
+torch.set_default_device(device)
+torch.manual_seed(0)
+tolerance = {torch.float32: 3e-6, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
+
+def error(found, exact):
+    assert found.shape == exact.shape
+    return ((found.double() - exact).abs().max() / exact.abs().max()).item()
+
+def layer_of(rows, columns, bits, group):
+    weight = (torch.randn(rows, columns) / columns**0.5).to(dtype)
+    if bits == 16:
+        layer = Linear(columns, rows)
+        layer.weight.data = weight
+    else:
+        layer = QuantizedLinear(columns, rows, Scheme(bits, group), dtype, "layer")
+        layer.weight_packed, layer.weight_scale = quantize(weight, layer.scheme)
+    return layer.requires_grad_(False)
+
+numbers_of_tokens = [1, 2, 5, 17, 70]
+if device == "cpu" and dtype == torch.bfloat16:
+    numbers_of_tokens = [1]  # the interpreter computes products of matrices in it wrongly
+shapes = [(40, 256, 8, None), (33, 96, 8, None), (9, 4160, 8, None), (40, 256, 8, 64), (8, 96, 8, 8)]
+shapes += [(40, 256, 4, 128), (10, 192, 4, 64), (7, 5120, 4, 1024), (8, 96, 4, 48)]
+shapes += [(34, 256, 16, None), (33, 96, 16, None), (6, 4104, 16, None)]
+for shape in shapes:
+    layer = layer_of(*shape)
+    weights = weights_of([layer])
+    gated = weights_of([layer_of(*shape), layer_of(*shape)])
+    for num_tokens in numbers_of_tokens:
+        x = torch.randn(num_tokens, shape[1]).to(dtype)
         exact = x.double() @ layer.weight.double().T
-        found = multiply(x, layer)
-        assert found.dtype == dtype and found.shape == exact.shape
-        error = (found.double() - exact).abs().max() / exact.abs().max()
-        assert error < {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}[sys.argv[1]], (rows, columns, shape, error)
+        for wanted in (None, torch.float32):
+            found = product(x, weights, wanted)
+            assert found.dtype == (wanted or dtype)
+            assert error(found, exact) < tolerance, (shape, num_tokens, error(found, exact))
+        dense = gated.numbers if shape[2] == 16 else dequantize(gated.numbers, gated.scales, shape[2])
+        gate, up = (x.double() @ dense.double().T).chunk(2, dim=1)
+        found = error(gated_product(x, gated), F.silu(gate) * up)
+        assert found < 2 * tolerance, ("gated", shape, num_tokens, found)
 
-kernels = gpu_products.one_token, gpu_products.some_tokens
-gpu_products.one_token = gpu_products.some_tokens = None  # what they cannot do goes another way
-many, narrow = torch.randn(65, columns).to(dtype), QuantizedLinear(48, 8, Scheme(4, 16), dtype, "narrow")
-narrow.weight_packed, narrow.weight_scale = quantize(torch.randn(8, 48).to(dtype), Scheme(4, 16))
-assert multiply(many, layer).shape == (65, rows) and multiply(torch.randn(2, 48).to(dtype), narrow).shape == (2, 8)
-gpu_products.one_token, gpu_products.some_tokens = kernels
-
+# Layers by themselves; what the kernels cannot do goes another way.
+layer = layer_of(9, 64, 4, 64)
 model = torch.nn.Sequential(layer)
 use_gpu_products(model)
-assert layer.product is multiply and torch.equal(model(x), multiply(x, layer))
+x = torch.randn(1, 1, 64).to(dtype)
+assert layer.product is multiply and error(model(x), x.double() @ layer.weight.double().T) < tolerance
+with patch.object(gpu_products, "one_token", None), patch.object(gpu_products, "some_tokens", None):
+    many, odd = torch.randn(65, 64).to(dtype), layer_of(8, 96, 4, 48)
+    assert error(multiply(many, layer), many.double() @ layer.weight.double().T) < tolerance
+    assert multiply(torch.randn(1, 96).to(dtype), odd).shape == (1, 8)
+assert multiply(torch.randn(0, 64).to(dtype), layer).shape == (0, 9)
 print("equal")
 """
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_products_equal_those_of_the_weights(dtype: str) -> None:
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_products_equal_those_of_the_weights(device: str, dtype: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, dtype], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "equal\n"
@@ -62,16 +94,29 @@ def test_products_equal_those_of_the_weights(dtype: str) -> None:
 COMPILING = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from olmo2.inference.gpu_products import one_token, some_tokens
+from olmo2.inference.gpu_products import gate_rows, one_token, some_tokens, unpack_rows
 
-for kernel, more in ((one_token, {}), (some_tokens, {"TOKENS": 16})):
+def check(kernel, types, constants):
+    signature = {name: types.get(name, "i32") for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    made = compile(source, target=GPUTarget("cuda", 90, 32)).asm
+    assert len(made["cubin"]) > 1000
+    if kernel is one_token:  # nothing is written, and but for weights nothing read, before the wait
+        before, after = made["ptx"].split("griddepcontrol.wait", 1)
+        assert "st.global" not in before and "st.global" in after
+
+for kind in ("bf16", "fp16", "fp32"):
+    own = f"*{kind}"
+    for bits, groups in ((16, 1), (8, 1), (4, 16)):
+        types = {"x": own, "weights": own if bits == 16 else "*u8", "scales": own, "y": own}
+        constants = {"BITS": bits, "IS_GATED": True, "ROWS": 4, "GROUPS": groups, "COLUMNS": 2048 // groups}
+        check(one_token, types, constants | {"HAS_GROUPS": groups > 1, "IS_CHAINED": True})
     for bits in (8, 4):
-        for kind in ("bf16", "fp16", "fp32"):
-            constants = {"BITS": bits, "ROWS": 32, "COLUMNS": 128, **more}
-            signature = {name: f"*{kind}" if name in ("x", "scales", "y") else "i32" for name in kernel.arg_names}
-            signature |= {"packed": "*u8", **dict.fromkeys(constants, "constexpr")}
-            source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-            assert len(compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]) > 1000
+        types = {"x": own, "packed": "*u8", "scales": own, "y": own}
+        check(some_tokens, types, {"BITS": bits, "ROWS": 32, "COLUMNS": 128, "TOKENS": 16})
+        types = {"packed": "*u8", "scales": own, "weights": own}
+        check(unpack_rows, types, {"BITS": bits, "COLUMNS": 1024})
+    check(gate_rows, {"both": own, "y": own}, {"WIDTH": 1024})
 """
 
 

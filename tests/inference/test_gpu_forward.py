@@ -1,0 +1,99 @@
+"""The kernels' forward equals the model's: in Triton's interpreter, which needs no GPU, and on one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+
+# Triton decides when it is imported whether it interprets.
+PROGRAM = """
+import sys
+import torch
+from olmo2.checkpoint.quantized_folder import quantize_layers
+from olmo2.inference import gpu_layers
+from olmo2.inference.gpu_forward import gpu_forward
+from olmo2.inference.paged_cache import PagedCache, Slice, StepCache
+from olmo2.model.init import initialise
+from olmo2.model.quantized import Scheme
+from olmo2.model.sizes import ModelConfig
+from olmo2.model.transformer import Transformer
+
+device, dtype = sys.argv[1], getattr(torch, sys.argv[2])
+tolerance = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 6e-2}[dtype]
+torch.manual_seed(0)
+
+
+def model_of(heads, kv_heads, size, schemes=None):
+    config = ModelConfig(
+        hidden_size=size, intermediate_size=96, num_hidden_layers=2, num_attention_heads=heads,
+        num_key_value_heads=kv_heads, vocab_size=200, max_position_embeddings=256,
+    )
+    model = Transformer(config)
+    initialise(model, 0)
+    for name, parameter in model.named_parameters():
+        parameter.data = torch.rand_like(parameter) + 0.5 if "norm" in name else 3 * parameter
+    model = model.to(dtype).to(device).requires_grad_(False)
+    if schemes:
+        quantize_layers(model, *schemes)
+    return model
+
+
+@torch.inference_mode()
+def compare(model, starts):
+    ours, theirs = (PagedCache(model.config, 40, dtype=dtype, device=model.device) for _ in range(2))
+    for one, other in ((ours.keys, theirs.keys), (ours.values, theirs.values)):
+        one[:] = torch.randn_like(one)
+        other[:] = one
+    order, slices = torch.randperm(40).tolist(), []
+    for start in starts:
+        slices.append(Slice([order.pop() for _ in range(start // 16 + 1)], start, 1))
+    ids = torch.arange(7, 7 + len(starts), device=device)
+    expected = model(ids[None], cache=StepCache(theirs, slices))[0].float()
+    forward = gpu_forward(model, ours)
+    longest = 1 << (max(starts) // 16).bit_length()
+    tables = [each.pages + [ours.spare_page] * (longest - len(each.pages)) for each in slices]
+    places, pages = torch.tensor(starts, device=device), torch.tensor(tables, device=device)
+    found = forward.logits(ids, places, pages)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    for one, other in ((ours.keys, theirs.keys), (ours.values, theirs.values)):
+        torch.testing.assert_close(one[:, :-1], other[:, :-1], rtol=tolerance, atol=tolerance)
+
+
+model = model_of(4, 2, 64)
+before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+compare(model, [0])
+if device == "cuda" or dtype != torch.bfloat16:
+    compare(model, [0, 15, 16, 47])
+compare(model_of(6, 2, 144), [130])  # heads of 24
+gpu_layers.PART_KEYS = 32
+compare(model, [33])  # in parts of which one has no keys of its own
+compare(model, [255])
+assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+compare(model_of(4, 2, 64, (Scheme(8), Scheme(8))), [40])
+compare(model_of(4, 4, 64, (Scheme(4, 32), Scheme(8))), [70])
+
+# What the kernels do not know.
+mixed = model_of(4, 2, 64)
+cache = PagedCache(mixed.config, 4, dtype=dtype, device=mixed.device)
+mixed.model.compute_dtype = torch.float64
+assert gpu_forward(mixed, cache) is None
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_equals_the_model(device: str, dtype: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "equal\n"

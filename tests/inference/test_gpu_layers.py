@@ -1,0 +1,56 @@
+"""The kernels between the products compile; test_gpu_forward.py compares what they compute with the model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+
+from olmo2.inference.gpu_layers import num_parts
+
+COMPILING = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from olmo2.inference.gpu_layers import add_norm_rows, attend_part, join_parts, store_rotated_heads
+
+def check(kernel, types, constants):
+    signature = {name: types.get(name, "i32") for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    made = compile(source, target=GPUTarget("cuda", 90, 32)).asm
+    assert len(made["cubin"]) > 1000
+    before, after = made["ptx"].split("griddepcontrol.wait", 1)
+    assert "st.global" not in before and "ld.global" not in before, "nothing is touched before the wait"
+    assert "st.global" in after
+
+integers = {"places": "*i64", "pages": "*i64", "eps": "fp32", "scale": "fp32"}
+for kind in ("bf16", "fp16", "fp32"):
+    names = ("x", "y", "weights", "sums", "projected", "norms", "queries", "keys", "values", "found")
+    own = integers | dict.fromkeys(names, f"*{kind}") | {"cosines": "*fp32", "sines": "*fp32"}
+    check(add_norm_rows, own, {"IS_ADDED": True, "WIDTH": 2048, "IS_CHAINED": True})
+    check(store_rotated_heads, own, {"HEAD": 128, "WIDTH": 128, "LONGEST": 2048, "PAGE": 16, "IS_CHAINED": True})
+    for parts in (1, 4):
+        own |= {"mixed": "*fp32" if parts > 1 else f"*{kind}", "weights": "*fp32"}
+        check(attend_part, own, {"PARTS": parts, "HEAD": 128, "WIDTH": 128, "KEYS": 32, "PAGE": 16, "IS_CHAINED": True})
+    check(join_parts, own, {"PARTS": 4, "HEAD": 128, "WIDTH": 128, "IS_CHAINED": True})
+"""
+
+
+def test_the_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
+    """For one that is not here; only then does Triton's compiler see them."""
+    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    environment.pop("TRITON_INTERPRET", None)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILING], env=environment, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "parts"),
+    [(16, 16, 1), (16, 128, 1), (16, 256, 2), (16, 4096, 16), (4096, 4096, 1)],
+)
+def test_parts_of_the_keys(rows: int, keys: int, parts: int) -> None:
+    assert num_parts(rows, keys) == parts
