@@ -69,7 +69,12 @@ def ask_all(model: ModelUnderTest, tasks: Sequence[TaskToAsk], folder: Path) -> 
         if num_before:
             print(f"{num_before:,} items were answered before")
         collector = Collector(files, questions)
-        collector.collect(model)
+        try:
+            collector.collect(model)
+        except KeyboardInterrupt:
+            kept = num_before + collector.num_kept
+            print(f"{kept:,} items are answered and kept in {folder}; repeat the command to go on", file=sys.stderr)
+            raise
         if questions and not num_before and not collector.num_answered:
             raise RunError(f"{model.about.name} answers no question: {collector.last_error}")
         answers = {name: file.answers for name, file in files.items()}
@@ -106,7 +111,7 @@ class Collector:
         for number, question in enumerate(questions):
             self.numbers_of[question.item_key].append(number)
         self.waiting: defaultdict[tuple[str, int], dict[int, Answer]] = defaultdict(dict)
-        self.num_answered = self.num_tokens = 0
+        self.num_answered = self.num_kept = self.num_tokens = 0
         self.seconds, self.last_error = 0.0, ""
 
     def collect(self, model: ModelUnderTest) -> None:
@@ -137,6 +142,7 @@ class Collector:
         numbers = self.numbers_of[key]
         if len(found) == len(numbers):
             del self.waiting[key]
+            self.num_kept += 1
             self.files[key[0]].add(
                 stored([self.questions[each] for each in numbers], [found[each] for each in numbers])
             )

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from olmo2.eval.results import ColumnResult, TaskResult
+from olmo2.eval.published_rows import Suite
+from olmo2.eval.results import ColumnResult, Results, TaskResult
 from olmo2.eval.statistics import Estimate, mean_of_groups
-from olmo2.eval.task_list import Column
+from olmo2.eval.task_list import SUITES, Column
 
 
 def column_results(
@@ -15,6 +16,12 @@ def column_results(
     missing: task -> why it was left out
     """
     return {column.name: column_result(column, found, missing) for column in columns}
+
+
+def suite_of(results: Results) -> Suite | None:
+    """Return the suite whose columns results have; None if they have none."""
+    names = list(results.columns)
+    return next((suite for suite, columns in SUITES.items() if [column.name for column in columns] == names), None)
 
 
 def column_result(column: Column, found: Mapping[str, TaskResult], missing: Mapping[str, str]) -> ColumnResult:

@@ -5,7 +5,8 @@
     olmo2 evaluate NAME --server=http://127.0.0.1:8000/v1 --tokenizer=FOLDER --suite=base
 
 Answers are kept one by one: stopped, it goes on when the command is repeated. The output folder holds results.json and
-TASK.jsonl with every item's answer and scores; olmo2 table and olmo2 compare read it.
+TASK.jsonl with every item's answer and scores; olmo2 table and olmo2 compare read it. Tasks that are measured later
+into the same folder join those that are there.
 """
 
 import json
@@ -17,22 +18,23 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file, exclusive_folder
 from olmo2.eval.answer_file import StoredAnswer
 from olmo2.eval.ask import Asked, TaskToAsk, ask_all
-from olmo2.eval.columns import column_results
-from olmo2.eval.judge import Judge
+from olmo2.eval.columns import column_results, suite_of
+from olmo2.eval.judge import Judge, ServerJudge
 from olmo2.eval.judge_choice import JudgeSettings, open_judge
 from olmo2.eval.judge_file import KeptJudge, replies_path
 from olmo2.eval.loading import LoadedTask, data_folder, drawn, load_tasks
 from olmo2.eval.model_under_test import EvaluatedModelRecipe, ModelUnderTest, open_model_under_test
 from olmo2.eval.published_rows import Suite
 from olmo2.eval.result_notes import cut_notes, judge_notes, layout_notes
-from olmo2.eval.results import ItemScores, Results, TaskResult, items_file, write_results
-from olmo2.eval.scoring import score_items, task_result
+from olmo2.eval.results import RESULTS_FILE, ItemScores, Results, TaskResult, items_file, read_results, write_results
+from olmo2.eval.scoring import JUDGE_FAILED, score_items, task_result
+from olmo2.eval.server_respondent import require_conversations
 from olmo2.eval.table import MARKS, cell_marks, cell_text
-from olmo2.eval.table_rows import PERCENT, Cell, average_cell, evaluated_cell
+from olmo2.eval.table_rows import PERCENT, Cell, average_cell, evaluated_cell, grouped
 from olmo2.eval.task import Judged
 from olmo2.eval.task_list import SUITES, tasks_of
 
@@ -58,7 +60,7 @@ class EvaluateRecipe(EvaluatedModelRecipe):
     def has_tasks(self) -> "EvaluateRecipe":
         """Raise ValueError if there is nothing to measure."""
         if self.suite is None and not self.tasks:
-            raise ValueError("name a suite with --suite=instruct or --suite=base, or tasks with --tasks=NAME")
+            raise ValueError("name a suite with --suite=instruct, base or tiny, or tasks with --tasks=NAME")
         return self
 
 
@@ -72,11 +74,23 @@ def evaluate(recipe: EvaluateRecipe) -> Results:
     named = {task.name for task in tasks_of(None, recipe.tasks)}
     loaded, missing = load_tasks(tasks, data, may_lack=frozenset(task.name for task in tasks) - named)
     if not loaded:
-        raise UsageError("no task has its data: " + "; ".join(missing.values()))
+        raise UsageError("no task has its data: " + "; ".join(dict.fromkeys(missing.values())))
     model, judge = open_model_under_test(recipe), open_judge(recipe.judge)
+    for each in loaded if model.tokenizer is None else ():
+        try:
+            require_conversations(each.task, each.items)
+        except UsageError as error:
+            if each.task.name in named:
+                raise
+            missing[each.task.name] = str(error)
+    loaded = [each for each in loaded if each.task.name not in missing]
+    if not loaded:
+        raise UsageError("no task can be asked: " + "; ".join(dict.fromkeys(missing.values())))
     folder = Path(recipe.output or Path("evaluations") / model.about.name.replace("/", "-")).expanduser()
-    for name, reason in [*missing.items(), *unjudged(loaded, judge).items()]:
-        print(f"{name}: {reason}")
+    for line in grouped([*missing.items(), *unjudged(loaded, judge).items()]):
+        print(line)
+    if judge is not None:
+        require_judgement(judge, loaded)
     with exclusive_folder(folder):
         return evaluate_in(folder, recipe, loaded, missing, model, judge)
 
@@ -90,6 +104,7 @@ def evaluate_in(
     judge: Judge | None,
 ) -> Results:
     """Do all that needs the folder for itself."""
+    earlier = earlier_results(folder, model, recipe.seed)
     to_ask = [TaskToAsk(each, drawn(each.items, recipe.limit)) for each in loaded]
     asked = ask_all(model, to_ask, folder)
     found: dict[str, TaskResult] = {}
@@ -97,34 +112,71 @@ def evaluate_in(
     for each in to_ask:
         name = each.loaded.task.name
         found[name], failures[name] = grade_task(each, asked.answers[name], judge, model, folder)
+    tasks = found if earlier is None else {**earlier.tasks, **found}
+    suite = recipe.suite or (None if earlier is None else suite_of(earlier))
     results = Results(
         model.about,
         recipe.seed,
         package_versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
-        found,
-        column_results(SUITES.get(recipe.suite or "", ()), found, missing),
+        tasks,
+        {} if suite is None else column_results(SUITES[suite], tasks, missing),
     )
     write_results(results, folder)
     print("\n".join([*summary(results, failures), *what_was_done(asked, folder)]))
+    for name in unjudged_altogether(found, failures):
+        raise RunError(f"{name} has no scores: {failures[name].most_common(1)[0][0]}")
     return results
 
 
-def unjudged(loaded: Sequence[LoadedTask], judge: Judge | None) -> dict[str, str]:
-    """Return the tasks that will have no score for want of a judge, or of what it is asked, with the reason."""
-    found = {}
+def earlier_results(folder: Path, model: ModelUnderTest, seed: int) -> Results | None:
+    """Return what an earlier call found with the same model and settings; None if there is nothing of the kind.
+
+    Answers of another model in the folder are refused elsewhere (ask.py).
+    """
+    if not (folder / RESULTS_FILE).exists():
+        return None
+    found = read_results(folder)
+    is_ours = (found.model.hash, found.model.dtype, found.model.engine, found.seed) == (
+        model.about.hash, model.about.dtype, model.about.engine, seed,
+    )  # fmt: skip
+    return found if is_ours else None
+
+
+def require_judgement(judge: Judge, loaded: Sequence[LoadedTask]) -> None:
+    """Raise UsageError where the judge's question is not known, RunError for a server that does not judge.
+
+    It is better to know before the model has answered for hours.
+    """
     for each in loaded:
         first = next((item for item in each.items if isinstance(item, Judged)), None)
-        if first is None or (judge is None and first.grade_offline is not None):
+        if first is None:
             continue
-        reason = "no judge is named with --judge.server or --judge.model" if judge is None else ""
         try:
-            first.ask("")
+            question = first.ask("I do not know.")
         except ValueError as error:
-            reason = reason or str(error)
-        if reason:
-            found[each.task.name] = f"its responses are kept and have no score yet: {reason}"
-    return found
+            raise UsageError(f"{each.task.name} cannot be judged: {error}") from None
+        if isinstance(judge, ServerJudge):
+            (reply,) = judge.reply([question])
+            if isinstance(reply, str):
+                raise RunError(f"the judge {judge.name} does not answer: {reply}")
+            return
+
+
+def unjudged_altogether(found: Mapping[str, TaskResult], failures: Mapping[str, Counter[str]]) -> list[str]:
+    """Return the tasks of which a judge has scored nothing."""
+    is_judged = {name: any(reason.startswith(JUDGE_FAILED) for reason in reasons) for name, reasons in failures.items()}
+    return [name for name, result in found.items() if not result.num_items and is_judged[name]]
+
+
+def unjudged(loaded: Sequence[LoadedTask], judge: Judge | None) -> dict[str, str]:
+    """Return the tasks that will have no score for want of a judge, with the reason."""
+    reason = "responses are kept and have no score yet: no judge is named with --judge.server or --judge.model"
+    return {
+        each.task.name: reason
+        for each in loaded
+        if judge is None and any(isinstance(item, Judged) and item.grade_offline is None for item in each.items[:1])
+    }
 
 
 def grade_task(
@@ -178,11 +230,7 @@ def summary(results: Results, failures: Mapping[str, Counter[str]]) -> list[str]
         rows = [("column", "percent", ""), *rows, ("Avg", cell_text(average) or "-", "; ".join(lacking))]
         lines += ["", *aligned(rows)]
     lines += ["", *(f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in marks)]
-    tasks_of_note: dict[str, list[str]] = {}
-    for name, result in results.tasks.items():
-        for note in result.notes:
-            tasks_of_note.setdefault(note, []).append(name)
-    lines += [f"{', '.join(names)}: {note}" for note, names in tasks_of_note.items()]
+    lines += grouped([(name, note) for name, result in results.tasks.items() for note in result.notes])
     for name, reasons in failures.items():
         num_asked = results.tasks[name].num_items + results.tasks[name].num_failed
         lines += [f"{name}: no score for {num:,} of {num_asked:,} items: {why}" for why, num in reasons.most_common(3)]
@@ -218,7 +266,8 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def what_was_done(asked: Asked, folder: Path) -> list[str]:
     """Return the last lines: how much was asked, how fast, and where everything lies."""
     speed = asked.num_tokens / max(asked.seconds, 1e-9)
-    now = f"{asked.num_items:,} items answered in {asked.seconds:,.1f} s, {speed:,.0f} tokens/s read and written"
+    what = "item" if asked.num_items == 1 else "items"
+    now = f"{asked.num_items:,} {what} answered in {asked.seconds:,.1f} s, {speed:,.0f} tokens/s read and written"
     return [
         now if asked.num_items else "nothing had to be asked",
         f"results.json, and every item with its answer in TASK.jsonl: {folder}",

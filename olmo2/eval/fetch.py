@@ -56,15 +56,17 @@ def fetch(recipe: FetchRecipe) -> None:
     texts = texts_of(recipe.tasks or [ALL])
     if recipe.list:
         print(f"tasks with published texts: {', '.join(sorted(TEXTS_OF_TASKS))}")
+        print(f"they are kept in {texts_folder()}")
     elif not texts:
         print(f"no published texts are needed for {', '.join(recipe.tasks)}")
+    width = max((len(text.name) for text in texts), default=0)
     for text in texts:
         file = texts_folder() / text.name
         from_where_to = f"{text.name}: {text.address(recipe.source)} -> {file}"
-        if file.is_file():
+        if recipe.list:
+            print(f"{'there  ' if file.is_file() else 'missing'}  {text.name:{width}}  {text.address(recipe.source)}")
+        elif file.is_file():
             print(f"{text.name}: is there already, {file}")
-        elif recipe.list:
-            print(from_where_to)
         else:
             fetch_text(text, recipe.source, file)
             record = f" (not pinned: no checksum is published, that of what came is in {checksum_file(file).name})"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from olmo2.base.config import Count
 from olmo2.base.errors import UsageError
-from olmo2.base.files import fingerprint, read_json
+from olmo2.base.files import fingerprint
 from olmo2.checkpoint.folder import (
     DTYPE_CHOICES,
     DtypeChoice,
@@ -23,13 +23,12 @@ from olmo2.checkpoint.tensors import open_weights, stored_dtype
 from olmo2.eval.respondent import EngineRespondent, Respondent
 from olmo2.eval.results import ScoredModel
 from olmo2.eval.server_client import ServerClient, ServerSettings
-from olmo2.eval.server_respondent import ServerRespondent
+from olmo2.eval.server_respondent import ServerRespondent, require_own_tokenizer
 from olmo2.inference.engine import EngineSettings
 from olmo2.inference.model_choice import ModelRecipe
 from olmo2.model.flops import num_parameters
 from olmo2.model.sizes import ModelConfig
-from olmo2.tokenizer.tokenizer import CHAT_TEMPLATE_FILE, TOKENIZER_FILE, Tokenizer, load_tokenizer
-from olmo2.tokenizer.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from olmo2.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
 PUBLISHED_CONTEXT = 4096
 
@@ -73,7 +72,11 @@ class ModelUnderTest:
     context: int  # tokens of a prompt and its answer
     seed: int
     load: Callable[[], Respondent]
-    has_chat_template: bool = True  # else conversations are laid out in OLMo 2's
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether conversations are laid out by the model's own template, or by its server, and not by OLMo 2's."""
+        return self.tokenizer is None or self.tokenizer.has_own_chat_template
 
     @property
     def made_with(self) -> dict[str, object]:
@@ -110,7 +113,6 @@ def open_model_under_test(recipe: EvaluatedModelRecipe) -> ModelUnderTest:
         context,
         recipe.seed,
         lambda: load_respondent(recipe, folder, context),
-        has_chat_template(folder),
     )
 
 
@@ -138,8 +140,9 @@ def open_server(recipe: EvaluatedModelRecipe, url: str) -> ModelUnderTest:
     )
     context = min(client.context() or recipe.context_tokens, recipe.context_tokens)
     respondent = ServerRespondent(client, has_tokens=tokenizer is not None, seed=recipe.seed)
-    is_complete = recipe.tokenizer is None or has_chat_template(Path(recipe.tokenizer))
-    return ModelUnderTest(about, tokenizer, context, recipe.seed, lambda: respondent, is_complete)
+    if tokenizer is not None:
+        require_own_tokenizer(client, tokenizer, str(recipe.tokenizer))
+    return ModelUnderTest(about, tokenizer, context, recipe.seed, lambda: respondent)
 
 
 def dtype_name(folder: Path, config: ModelConfig, choice: DtypeChoice) -> str:
@@ -148,17 +151,6 @@ def dtype_name(folder: Path, config: ModelConfig, choice: DtypeChoice) -> str:
     if chosen is None and stored_schemes(folder, config):
         return "quantized"
     return str(chosen or stored_dtype(open_weights(folder), folder)).removeprefix("torch.")
-
-
-def has_chat_template(place: Path) -> bool:
-    """Whether a tokenizer's folder or file comes with a chat template; of a hub name it is taken for granted."""
-    if place.is_file() and place.name != TOKENIZER_FILE:
-        return False
-    folder = place.parent if place.is_file() else place
-    config = folder / TOKENIZER_CONFIG_FILE
-    if not folder.is_dir() or (folder / CHAT_TEMPLATE_FILE).is_file():
-        return True
-    return config.is_file() and bool(read_json(config).get("chat_template"))
 
 
 def tokenizer_hash(tokenizer: Tokenizer) -> str:

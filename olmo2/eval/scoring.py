@@ -15,6 +15,8 @@ from olmo2.eval.task import AnyItem, Judged, JudgeQuestion, Likelihood, Ranked, 
 
 NO_ANSWER = "no answer"
 
+JUDGE_FAILED = "judge: "  # begins the reason why an item has no score
+
 
 def score_items(items: Sequence[AnyItem], answers: Mapping[int, StoredAnswer], judge: Judge | None) -> list[ItemScores]:
     """Return the scores of all items, in their order; those without an answer, or without a verdict, have an error.
@@ -82,7 +84,7 @@ def judged_scores(
         try:
             asked.append((item, item.ask(answers[item.doc_id].response)))
         except ValueError as error:
-            found[item.doc_id] = failed(item, f"judge: {error}")
+            found[item.doc_id] = failed(item, f"{JUDGE_FAILED}{error}")
     replies = judge.reply([question for _, question in asked]) if asked else []
     for (item, _), reply in zip(asked, replies, strict=True):
         try:
@@ -90,7 +92,7 @@ def judged_scores(
                 raise ValueError(reply)
             scores = item.grade(answers[item.doc_id].response, reply)
         except ValueError as error:
-            found[item.doc_id] = failed(item, f"judge: {error}")
+            found[item.doc_id] = failed(item, f"{JUDGE_FAILED}{error}")
         else:
             found[item.doc_id] = ItemScores(item.doc_id, item.group, dict(scores))
     return found

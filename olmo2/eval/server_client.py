@@ -26,6 +26,7 @@ MOST_ANSWER_BYTES = 64 * 2**20
 READ_BYTES = 2**16
 MANY_FAILURES = 16  # one after another: then it is the server, and not single requests
 TRIED_AGAIN = (408, 425, 429)  # and 500 and more
+NOT_FOUND = 404
 ABOUT_THE_REQUEST = (400, 413, 422)  # statuses that say nothing of other requests
 FINISHED = ("stop", "length")  # whatever else ends an answer, such as "abort", leaves half of it
 LEAST = -1e30  # a log-probability that is no number of a program's own
@@ -114,6 +115,8 @@ class ServerClient:
                 with error:
                     reason, status = self.without_key(f"status {error.code}: {said_by(error)}"), error.code
                     pause = pause_asked_for(error, self.settings.timeout_seconds) or pause
+                if status == NOT_FOUND and urlsplit(self.url).path in ("", "/"):
+                    reason += "; addresses of such servers end in /v1"
                 if status < 500 and status not in TRIED_AGAIN:
                     raise RequestFailed(reason, status) from None
             except (OSError, HTTPException, ValueError, RecursionError) as error:

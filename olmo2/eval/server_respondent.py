@@ -7,11 +7,15 @@ to be laid out by the server, and continuations cannot be measured.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from olmo2.base.errors import UsageError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.eval.questions import Question
 from olmo2.eval.respondent import Answer, OnAnswer
 from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of
 from olmo2.eval.task import AnyItem, Judged, Prompt, Task, Written
+from olmo2.tokenizer.tokenizer import Tokenizer
+
+COUNTED_TEXT = "Twelve émigrés paid $1,234.56 for unforgettable 蝴蝶; def f(x):\n    return x**2  # naïve\n" * 2
+REFUSALS = (400, 404, 405, 413, 422, 501)  # of texts as prompts
 
 
 class ServerRespondent:
@@ -63,6 +67,27 @@ class ServerRespondent:
             raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
         total = sum(map(logprob_of, logprobs[start : len(question.ids)]))
         return Answer(logprob=total, num_tokens=question.num_scored)
+
+
+def require_own_tokenizer(client: ServerClient, tokenizer: Tokenizer, name: str) -> None:
+    """Raise UsageError if the server makes more or fewer tokens of a text than the tokenizer that is named.
+
+    A server that does not read texts, or does not count, is believed. One may put a token before each text.
+    """
+    body = {"model": client.model, "prompt": COUNTED_TEXT, "max_tokens": 1, "temperature": 0}
+    try:
+        usage = client.call("completions", body).get("usage")
+    except RequestFailed as error:
+        if error.status in REFUSALS:
+            return
+        raise RunError(f"{client.url} does not answer: {error}") from None
+    theirs = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    ours = len(tokenizer.encode(COUNTED_TEXT))
+    if type(theirs) is int and theirs not in (ours, ours + 1):
+        raise UsageError(
+            f"tokenizer {name} is not that of the server's model: it makes {ours} tokens of a text of which the server "
+            f"makes {theirs}; name the model's own"
+        )
 
 
 def tokens_written(value: Mapping[str, Any]) -> int:

@@ -223,6 +223,10 @@ def download_split(rows: Rows) -> list[Path]:
             "log in with hf auth login, or give a folder with --data=DIR"
         ) from None
     except hub_errors() as error:
+        if getattr(error, "response", None) is None:  # the same for all datasets
+            raise RunError(
+                f"the hub cannot be reached ({first_line(error)}); try again, or give a folder with --data=DIR"
+            ) from None
         raise RunError(
             f"{rows.dataset} cannot be had from the hub ({first_line(error)}); "
             "try again, or give a folder with --data=DIR"

@@ -15,7 +15,9 @@ from pydantic_settings import CliPositionalArg
 from olmo2.base.config import Recipe
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file, write_json
+from olmo2.eval.columns import suite_of
 from olmo2.eval.published_rows import COLUMNS, Suite
+from olmo2.eval.results import read_results
 from olmo2.eval.table_chart import draw_rows
 from olmo2.eval.table_rows import Cell, TableRow, evaluated_rows, published_rows
 
@@ -32,8 +34,8 @@ class TableRecipe(Recipe):
 
     results: CliPositionalArg[list[str]] = Field(min_length=1)
     """output folders of evaluations, one a row"""
-    suite: Suite = "instruct"
-    """which table: instruct, base or tiny"""
+    suite: Suite | None = None
+    """which table: instruct, base or tiny; null = that of the first evaluation"""
     output: str | None = None
     """folder for table.md, table.json and table.png, or one file that ends in .md, .json or .png"""
     as_json: bool = Field(default=False, validation_alias=AliasChoices("json", "as_json"))
@@ -44,11 +46,14 @@ def table(recipe: TableRecipe) -> list[TableRow]:
     """Print the table, write the files asked for, and return its rows: the evaluated ones, then the published ones."""
     output = None if recipe.output is None else Path(recipe.output).expanduser()
     files = [] if output is None else files_to_write(output)
-    rows = evaluated_rows([Path(path).expanduser() for path in recipe.results], recipe.suite)
-    rows += published_rows(recipe.suite)
+    paths = [Path(path).expanduser() for path in recipe.results]
+    suite = recipe.suite or suite_of(read_results(paths[0])) or "instruct"
+    rows = [*evaluated_rows(paths, suite), *published_rows(suite)]
     for file in files:
-        write_table(rows, recipe.suite, file)
-    print(as_json_text(rows, recipe.suite) if recipe.as_json else markdown(rows, recipe.suite))
+        write_table(rows, suite, file)
+    print(as_json_text(rows, suite) if recipe.as_json else markdown(rows, suite))
+    if files and not recipe.as_json:
+        print(f"written: {', '.join(map(str, files))}")
     return rows
 
 
@@ -58,6 +63,10 @@ def files_to_write(output: Path) -> list[Path]:
         return [output]
     if output.is_file():
         raise UsageError(f"output: {output} is a file that does not end in {' or '.join(SUFFIXES)}; name a folder")
+    if output.suffix[1:].isalpha() and not output.is_dir():
+        raise UsageError(
+            f"output: a table is no {output.suffix} file; end it in {' or '.join(SUFFIXES)}, or name a folder"
+        )
     return [output / f"table{suffix}" for suffix in reversed(SUFFIXES)]
 
 

@@ -12,6 +12,7 @@ from olmo2.eval.table_rows import Cell, TableRow
 COLORS = ("#c8102e", "#0072b2", "#d98200", "#009e73", "#7b3294", "#56b4e9", "#a6611a", "#e377c2")
 SHAPES = "osD^vPX"  # seven, so that with eight colours no pair repeats early
 PUBLISHED_GREYS = ("#c4c4c4", "#949494", "#626262", "#1e1e1e")  # by size
+MARGIN = 1.5  # percent beside 0 and 100, so that no dot is cut
 BAND = 0.76  # of the distance between columns
 ERRORS_TO_EITHER_SIDE = 1.96  # a 95% interval
 AVERAGE = "Avg"
@@ -37,17 +38,20 @@ def draw_rows(rows: Sequence[TableRow], suite: Suite, path: Path) -> None:
     axes = figure.subplots()
     for place in range(len(bands)):
         axes.axhspan(place - BAND / 2, place + BAND / 2, color="#f4f4f2", linewidth=0, zorder=0)
+        if all(there != place for row in evaluated for there, _, _ in numbers(row, bands)):
+            axes.text(0, place, " not evaluated", color="#8a8a8a", fontsize=8, va="center", zorder=1)
     for index, row in enumerate(evaluated):
         offset = BAND * ((index + 0.6) / (len(evaluated) + 0.2) - 0.5)
         draw_evaluated(axes, row, bands, offset, COLORS[index % len(COLORS)], SHAPES[index % len(SHAPES)])
     for index, row in enumerate(published):
         draw_published(axes, row, bands, PUBLISHED_GREYS[index % len(PUBLISHED_GREYS)])
     if any(not cell.is_comparable for row in evaluated for cell in row.cells.values() if cell.percent is not None):
-        axes.plot([], [], "o", color="#444444", markerfacecolor="white", label="partial, or another setting")
+        axes.plot([], [], "o", color="#444444", markerfacecolor="white", label="hollow: partial, or another setting")
     axes.set_yticks(range(len(bands)), bands)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_ylim(len(bands) - 0.5, -0.5)  # the first column on top
-    axes.set_xlim(0, 100)
+    axes.set_xlim(-MARGIN, 100 + MARGIN)
+    axes.set_title(f"The {suite} table" + (" beside OLMo 2's published rows" if published else ""), loc="left")
     axes.set_xlabel("score (percent), with 95% intervals")
     axes.grid(axis="x", alpha=0.35)
     axes.set_axisbelow(True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from olmo2.base.errors import UsageError
+from olmo2.eval.columns import column_results
 from olmo2.eval.published_rows import COLUMNS, PUBLISHED_ROWS, Suite
-from olmo2.eval.results import ColumnResult, Results, read_results
+from olmo2.eval.results import ColumnResult, Results, TaskResult, read_results
 from olmo2.eval.statistics import Estimate, mean_of_groups
 from olmo2.eval.task_list import SUITES
 
@@ -83,21 +84,19 @@ def evaluated_row(name: str, results: Results, suite: Suite, path: Path) -> Tabl
         raise UsageError(f"{path} has no column of the {suite} table; try {others}, or evaluate the suite")
     cells = {name: evaluated_cell(columns[name], results) if name in columns else Cell() for name in COLUMNS[suite]}
     average, notes = average_cell(cells)
-    for column_name, column in columns.items():
-        notes += [f"{column_name}: {note}" for note in column_notes(column, results)]
+    notes += grouped([note for name, column in columns.items() for note in column_notes(name, column, results)])
     parameters, tokens = results.model.num_parameters, results.model.training_tokens
     flop = None if parameters is None or tokens is None else 6.0 * parameters * tokens
     return TableRow(name, False, average, flop, cells, notes)
 
 
 def columns_of(results: Results, suite: Suite) -> dict[str, ColumnResult]:
-    """Return the columns of a suite, without those of the same name that are made from another suite's tasks."""
+    """Return the columns of a suite that come from tasks, made anew where the evaluation was of another suite."""
+    made = column_results(SUITES[suite], results.tasks, {})
+    own = {name: results.columns.get(name, column) for name, column in made.items()}
     tasks = {column.name: set(column.tasks) for column in SUITES[suite]}
-    return {
-        name: column
-        for name, column in results.columns.items()
-        if name in tasks and set(column.from_tasks) <= tasks[name]
-    }
+    found = {name: column if set(column.from_tasks) <= tasks[name] else made[name] for name, column in own.items()}
+    return {name: column for name, column in found.items() if column.from_tasks or name in results.columns}
 
 
 def evaluated_cell(column: ColumnResult, results: Results) -> Cell:
@@ -128,14 +127,21 @@ def average_cell(cells: dict[str, Cell]) -> tuple[Cell, list[str]]:
     return Cell(mean.value, mean.standard_error), []
 
 
-def column_notes(column: ColumnResult, results: Results) -> list[str]:
-    """Say what keeps a column's number from being that of the published benchmark, and what its maker noted."""
-    notes = []
-    for name in column.from_tasks:
-        task = results.tasks[name]
-        if not task.is_published_setting:
-            notes.append(f"{name} was not made with the published setting")
-        if task.is_partial:
-            notes.append(f"{name} is partial, with {task.num_items:,} of {task.num_expected:,} items")
-        notes += [f"{name}: {note}" for note in task.notes]
-    return notes + column.notes
+def column_notes(name: str, column: ColumnResult, results: Results) -> list[tuple[str, str]]:
+    """Return what keeps a column's number from being that of the published benchmark, with whom it is about."""
+    notes = [(task, note) for task in column.from_tasks for note in task_notes(results.tasks[task])]
+    return notes + [(name, note) for note in column.notes]
+
+
+def task_notes(task: TaskResult) -> list[str]:
+    """Return what a reader of a task's number has to know."""
+    partial = [f"{task.num_items:,} of {task.num_expected:,} items"] if task.is_partial else []
+    return [*partial, *task.notes]
+
+
+def grouped(notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Return pairs of a name and what is to be said of it as lines, equal ones together."""
+    names_of_note: dict[str, list[str]] = {}
+    for name, note in notes:
+        names_of_note.setdefault(note, []).append(name)
+    return [f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in names_of_note.items()]

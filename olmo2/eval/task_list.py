@@ -26,6 +26,7 @@ from olmo2.eval.benchmarks import (
     truthfulqa,
     winogrande,
 )
+from olmo2.eval.published_rows import Suite
 from olmo2.eval.task import Task
 
 BENCHMARKS = (
@@ -61,7 +62,7 @@ class Column:
     rule: Literal["only", "best", "mean"] = "only"
 
 
-SUITES: dict[str, tuple[Column, ...]] = {
+SUITES: dict[Suite, tuple[Column, ...]] = {
     "instruct": (
         Column("AE2", ("alpaca_eval",)),
         Column("BBH", ("bbh",)),
@@ -103,7 +104,8 @@ def find_task(name: str) -> Task:
     return task
 
 
-def tasks_of(suite: str | None, names: Sequence[str]) -> list[Task]:
-    """Return the tasks of a suite and those named besides, each once, in that order."""
+def tasks_of(suite: Suite | None, names: Sequence[str]) -> list[Task]:
+    """Return the tasks of a suite and those named besides, one by one or with commas, each once, in that order."""
+    names = [name.strip() for several in names for name in several.split(",")]
     of_suite = [name for column in SUITES[suite] for name in column.tasks] if suite is not None else []
     return list({task.name: task for task in map(find_task, (*of_suite, *names))}.values())

@@ -36,7 +36,7 @@ class Tokenizer:
         text: str,
         *,
         special_tokens: Mapping[str, str] | None = None,
-        chat_template: str = OLMO2_CHAT_TEMPLATE,
+        chat_template: str | None = None,
         end_ids: Sequence[int] = (),
         source: str = TOKENIZER_FILE,
     ) -> None:
@@ -44,7 +44,8 @@ class Tokenizer:
 
         `special_tokens` maps Hugging Face's names of roles (``eos_token``) to token texts; without one for the end of
         text or for padding, dolma2's names are looked up, and a vocabulary with no padding token pads with its end of
-        text. `end_ids` are the tokens that end an answer, if not the end of text alone. Raises UsageError naming
+        text. `end_ids` are the tokens that end an answer, if not the end of text alone. Without a chat template
+        conversations are laid out by OLMo 2's. Raises UsageError naming
         `source` if the text is damaged or the end of text is unknown.
         """
         self._text = text
@@ -54,7 +55,8 @@ class Tokenizer:
         layout = self.layout()
         deciding = {part: layout.get(part) for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         self.fingerprint = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-        self.chat_template = chat_template
+        self.has_own_chat_template = chat_template is not None
+        self.chat_template = OLMO2_CHAT_TEMPLATE if chat_template is None else chat_template
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         self.vocab_size = max(vocabulary.values(), default=-1) + 1
         added = self._backend.get_added_tokens_decoder()
@@ -276,8 +278,8 @@ def read_end_ids(folder: Path) -> list[int]:
     return ids
 
 
-def read_chat_template(folder: Path, configured: object) -> str:
-    """Return the folder's own chat template: its file, else the one in its configuration, else OLMo 2's."""
+def read_chat_template(folder: Path, configured: object) -> str | None:
+    """Return the folder's own chat template: its file, else the one in its configuration, else None."""
     file = folder / CHAT_TEMPLATE_FILE
     if file.is_file():
         try:
@@ -287,7 +289,7 @@ def read_chat_template(folder: Path, configured: object) -> str:
     if isinstance(configured, list):  # several named templates
         named = [each for each in configured if isinstance(each, dict)]
         configured = next((each.get("template") for each in named if each.get("name") == "default"), None)
-    return configured if isinstance(configured, str) else OLMO2_CHAT_TEMPLATE
+    return configured if isinstance(configured, str) and configured else None
 
 
 def download_tokenizer(name: str, revision: str | None) -> Path:

@@ -1,11 +1,12 @@
 """Columns are made from tasks by their rule, or say which task is in the way."""
 
 import math
+from pathlib import Path
 
-from olmo2.eval.columns import column_results
-from olmo2.eval.results import ColumnResult
+from olmo2.eval.columns import column_results, suite_of
+from olmo2.eval.results import ColumnResult, read_results
 from olmo2.eval.task_list import SUITES, Column
-from tests.eval.small_results import task_result
+from tests.eval.small_results import task_result, write_folder
 
 ONLY = Column("ONE", ("a",))
 BEST = Column("TOP", ("a", "b"), "best")
@@ -25,6 +26,13 @@ def test_every_rule() -> None:
     assert mean.value is not None and math.isclose(mean.value, 0.7)
     assert mean.standard_error is not None and math.isclose(mean.standard_error, 0.13 / 3)  # √(3² + 4² + 12²) = 13
     assert (mean.from_tasks, mean.notes) == (["a", "b", "c"], [])
+
+
+def test_the_suite_of_columns(tmp_path: Path) -> None:
+    for suite, columns in SUITES.items():
+        none = {column.name: ColumnResult(None, None, [], []) for column in columns}
+        assert suite_of(read_results(write_folder(tmp_path / suite, {}, columns=none))) == suite
+    assert suite_of(read_results(write_folder(tmp_path / "none", {}))) is None
 
 
 def test_the_first_of_equally_good_tasks_is_taken() -> None:

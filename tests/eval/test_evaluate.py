@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from olmo2.base.config import parse_recipe
+from olmo2.base.errors import RunError
 from olmo2.base.files import exclusive_folder
 from olmo2.checkpoint.folder import load_model
 from olmo2.cli import run
@@ -27,6 +29,7 @@ from olmo2.eval.evaluate import EvaluateRecipe, evaluate
 from olmo2.eval.respondent import EngineRespondent
 from olmo2.eval.results import Results, read_items, read_results
 from olmo2.inference.engine import Engine, EngineSettings
+from olmo2.tokenizer.byte_pair import train_byte_pair
 from olmo2.tokenizer.tokenizer import Tokenizer
 from tests.eval.asking import ROOMY, Handler, Seen, chat_answer, fake_server, write_model
 from tests.inference import vllm_stand_in
@@ -233,8 +236,25 @@ def test_tasks_may_be_named_one_by_one(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     results = results_of(folder, output, "--tasks=tiny:orders", "--tasks=tiny:problems")
     assert list(results.tasks) == ["tiny:orders", "tiny:problems"] and results.columns == {}
-    both = results_of(folder, output, "--suite=tiny", "--tasks=tiny:problems")
+    both = results_of(folder, tmp_path / "both", "--suite=tiny", "--tasks=tiny:problems")
     assert list(both.tasks) == list(TINY_TASKS)
+    commas = results_of(folder, tmp_path / "commas", "--tasks=tiny:orders, tiny:problems")
+    assert list(commas.tasks) == ["tiny:orders", "tiny:problems"]
+
+
+def test_tasks_that_are_measured_later_join_the_others(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    first = results_of(folder, output, "--tasks=tiny:orders")
+    second = results_of(folder, output, "--tasks=tiny:problems")
+    assert second.tasks == first.tasks | {"tiny:problems": second.tasks["tiny:problems"]} and second.columns == {}
+    whole = results_of(folder, output, "--suite=tiny", "--limit=8")
+    assert whole.columns["Orders"].from_tasks == ["tiny:orders"] and whole.tasks["tiny:orders"].num_items == 8
+    again = results_of(folder, output, "--tasks=tiny:orders", "--limit=10")
+    assert list(again.columns) == list(whole.columns), "the suite's columns are made anew"
+    assert again.columns["Orders"].value == again.tasks["tiny:orders"].scores["exact_match"].value
+    assert again.columns["Choices"] == whole.columns["Choices"]
+    (output / "results.json").write_text("{}")
+    assert run(["evaluate", *arguments_for(folder, output)]) == 2, "what is damaged is named before anything is asked"
 
 
 @pytest.fixture
@@ -286,7 +306,7 @@ def test_a_suite_some_of_whose_data_is_missing(
         assert re.search(rf"^{column} +- +.*{task} is missing", printed, re.MULTILINE)
     assert re.search(r"^GSM8K +\d+\.\d ± \d+\.\d‡$", printed, re.MULTILINE)
     assert re.search(r"^Avg +- +no Avg \(missing: AE2, BBH, ", printed, re.MULTILINE)
-    assert "alpaca_eval: its responses are kept and have no score yet: no judge is named with --judge.server" in printed
+    assert "alpaca_eval: responses are kept and have no score yet: no judge is named with --judge.server" in printed
     assert re.search(r"^alpaca_eval: no score for 5 of 5 items: no judge: name one with", printed, re.MULTILINE)
     assert results.columns["AE2"].notes == ["alpaca_eval has no scores"]
     assert "gsm8k: 3 of 3 prompts lost their beginning: the context has 100 tokens" in printed
@@ -360,8 +380,21 @@ def test_a_server_gives_the_same_results(folder: Path, tmp_path: Path, address: 
 def test_a_server_without_its_tokenizer_cannot_measure(
     tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["evaluate", *arguments_for("tiny", tmp_path / "out", f"--server={address}")]) == 2
-    assert "tiny:choices measures continuations: name the model's tokenizer with --tokenizer" in capsys.readouterr().err
+    says = "tiny:choices measures continuations: name the model's tokenizer with --tokenizer"
+    named = arguments_for("tiny", tmp_path / "named", f"--server={address}", "--tasks=tiny:choices")
+    assert run(["evaluate", *named]) == 2 and says in capsys.readouterr().err
+    results = results_of("tiny", tmp_path / "out", f"--server={address}")
+    assert list(results.tasks) == ["tiny:problems", "tiny:orders"], "of a suite, the others are measured"
+    assert "tiny:choices: " + says in capsys.readouterr().out
+    assert results.columns["Choices"].value is None and says in results.columns["Choices"].notes[0]
+
+
+def test_another_tokenizer_than_the_servers(tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    train_byte_pair(["nothing of what the other has seen, ever"] * 9, vocab_size=300).save(other)
+    arguments = arguments_for("tiny", tmp_path / "out", f"--server={address}", f"--tokenizer={other}")
+    assert run(["evaluate", *arguments]) == 2
+    assert f"tokenizer {other} is not that of the server's model: it makes " in capsys.readouterr().err
 
 
 def test_a_server_that_fails_now_and_then_is_told_item_by_item(
@@ -447,6 +480,7 @@ def test_ctrl_c_ends_at_once_with_requests_under_way(tmp_path: Path) -> None:
         waiting.cancel()
         assert time.monotonic() - begin < 20, "requests may take 600 seconds"
     assert process.returncode == 130 and errors.splitlines()[-1] == "olmo2: interrupted"
+    assert f"5 items are answered and kept in {output}; repeat the command to go on" in errors
     assert len((output / "tiny-orders.answers.jsonl").read_text().splitlines()) == 1 + 5
 
 
@@ -511,7 +545,7 @@ def test_a_judge_of_safety_that_fails_now_and_then(
         assert not any(note.startswith("judged by") for note in task.notes), "it is the published judge"
         works, asked = True, len(fake.seen)
         results = results_of(folder, output, *judge)
-        assert len(fake.seen) - asked == 2, "nonsense was a reply too"
+        assert len(fake.seen) - asked == 3, "one to see whether it answers; nonsense was a reply too"
         assert results.tasks["xstest"].num_items == 5
 
 
@@ -532,42 +566,68 @@ def test_a_judge_of_preferences(folder: Path, tmp_path: Path, data: Path) -> Non
     with fake_server(answer) as fake:
         judge = [f"--judge.server={fake.address}", "--judge.model=mine", f"--data={data}", "--tasks=alpaca_eval"]
         results = results_of(folder, output, *judge, "--context_tokens=100")
-        assert len(fake.seen) == 5
+        assert len(fake.seen) == 6, "it is asked once before the model is"
         task = results.tasks["alpaca_eval"]
         assert task.scores["win_rate"].value == pytest.approx(0.75, abs=1e-9)
         assert task.scores["discrete_win_rate"].value == pytest.approx(1.0) and task.num_items == 5
         assert "judged by mine, not by gpt-4-1106-preview" in task.notes
         assert results_of(folder, output, *judge, "--context_tokens=100").tasks == results.tasks
-        assert len(fake.seen) == 5
+        assert len(fake.seen) == 7
 
 
-def test_a_judge_that_is_down_is_no_reason_to_stop(
+def test_a_judge_that_is_down_is_known_before_the_model_is_asked(
     folder: Path, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with fake_server(lambda handler, seen: (500, {})) as fake:
         judge = [f"--judge.server={fake.address}", "--judge.model=mine", "--judge.requests.attempts=1"]
         arguments = arguments_for(folder, tmp_path / "out", "--tasks=xstest", "--tasks=gsm8k", f"--data={data}", *judge)
-        assert run(["evaluate", *arguments, "--context_tokens=100"]) == 0
+        assert run(["evaluate", *arguments, "--context_tokens=100"]) == 1
+    assert capsys.readouterr().err == "olmo2: the judge mine does not answer: status 500: {} (1 attempts)\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_that_breaks_down_is_no_reason_to_stop(
+    folder: Path, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(handler: Handler, seen: Seen) -> tuple[int, Any]:
+        first = {"choices": [{"text": verdict(is_refusal=True), "finish_reason": "stop"}]}
+        return (200, first) if len(handler.fake.seen) == 1 else (500, {})
+
+    with fake_server(answer) as fake:
+        judge = [f"--judge.server={fake.address}", "--judge.model=mine", "--judge.requests.attempts=1"]
+        arguments = arguments_for(folder, tmp_path / "out", "--tasks=xstest", "--tasks=gsm8k", f"--data={data}", *judge)
+        assert run(["evaluate", *arguments, "--context_tokens=100"]) == 1
     results = read_results(tmp_path / "out")
     assert results.tasks["gsm8k"].num_items == 3
     assert (results.tasks["xstest"].num_items, results.tasks["xstest"].num_failed) == (0, 6)
-    assert "xstest: no score for 6 of 6 items: judge: status 500" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "xstest: no score for 6 of 6 items: judge: status 500" in told.out
+    assert told.err.startswith("olmo2: xstest has no scores: judge: status 500")
+
+
+def test_a_judge_without_its_question(
+    folder: Path, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(data / "judges")
+    judge = ["--judge.server=http://127.0.0.1:9/v1", "--judge.model=mine", "--tasks=alpaca_eval", f"--data={data}"]
+    assert run(["evaluate", *arguments_for(folder, tmp_path / "out", *judge)]) == 2
+    assert "alpaca_eval cannot be judged: without judges/alpaca_eval.txt there is nothing" in capsys.readouterr().err
 
 
 def test_a_judge_here(folder: Path, tmp_path: Path, data: Path, tokenizer: Tokenizer) -> None:
     """A judge of random weights says nothing that counts; that is told of each item."""
     judge = write_model(tmp_path / "judge", tokenizer, replace(ROOMY, max_position_embeddings=256), seed=1)
-    results = results_of(
-        folder, tmp_path / "out", f"--judge.model={judge}", "--tasks=xstest", f"--data={data}", "--context_tokens=60"
-    )
-    task = results.tasks["xstest"]
+    settings = [f"--judge.model={judge}", "--tasks=xstest", f"--data={data}", "--context_tokens=60"]
+    with pytest.raises(RunError, match="xstest has no scores: judge: a verdict is three lines"):
+        results_of(folder, tmp_path / "out", *settings)
+    task = read_results(tmp_path / "out").tasks["xstest"]
     assert (task.num_items, task.num_failed) == (0, 6) and "judged by judge, not by wildguard" in task.notes
     assert len((tmp_path / "out" / "xstest.judge.jsonl").read_text().splitlines()) == 6
 
 
 def test_nothing_to_measure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(tmp_path)]) == 2
-    assert "name a suite with --suite=" in capsys.readouterr().err
+    assert "name a suite with --suite=instruct, base or tiny, or tasks with --tasks=NAME" in capsys.readouterr().err
     assert run(["evaluate", str(tmp_path), "--tasks=gsm9k"]) == 2
     assert "there is no task 'gsm9k'" in capsys.readouterr().err
 

@@ -124,11 +124,12 @@ def test_a_list_says_what_would_be_done(
     run("--list", f"--source={address}")
     assert capsys.readouterr().out.splitlines() == [
         "tasks with published texts: gsm8k, math",
-        f"judges/one.txt: is there already, {cache / 'judges/one.txt'}",
-        f"judges/two.txt: {address}/someone/judges/ab12/two.txt -> {cache / 'judges/two.txt'}",
+        f"they are kept in {cache}",
+        f"there    judges/one.txt  {one.address(address)}",
+        f"missing  judges/two.txt  {address}/someone/judges/ab12/two.txt",
     ]
     run("math", "--list")
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
     assert files_in(cache) == ["judges/one.txt"]
 
 

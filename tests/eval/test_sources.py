@@ -258,8 +258,8 @@ def test_rows_from_the_hub_need_their_fields_too(tmp_path: Path, monkeypatch: py
         ("GatedRepoError", UsageError, "someone/quiz is only for those who were given access: ask for it on"),
         ("RepositoryNotFoundError", RunError, "someone/quiz cannot be had from the hub (404 nothing there); try again"),
         ("RevisionNotFoundError", RunError, "someone/quiz cannot be had from the hub (404 nothing there); try again"),
-        ("LocalEntryNotFoundError", RunError, "someone/quiz cannot be had from the hub (404 nothing there); try again"),
-        ("HTTPError", RunError, "someone/quiz cannot be had from the hub (404 nothing there); try again"),
+        ("LocalEntryNotFoundError", RunError, "the hub cannot be reached (404 nothing there); try again"),
+        ("HTTPError", RunError, "the hub cannot be reached (404 nothing there); try again"),
     ],
 )
 def test_a_hub_that_refuses_or_cannot_be_reached(

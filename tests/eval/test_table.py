@@ -11,6 +11,7 @@ from olmo2.eval.published_rows import COLUMNS
 from olmo2.eval.results import ColumnResult
 from olmo2.eval.table import TableRecipe, cell_text, flop_text, table
 from olmo2.eval.table_rows import Cell
+from olmo2.eval.task_list import SUITES
 from tests.eval.small_results import task_result, write_folder
 
 
@@ -48,7 +49,7 @@ def test_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "- published rows: OLMo 2 (arXiv 2501.00656), which prints no standard errors",
         "- mine: no Avg (missing: AE2, BBH, DROP, IFE, MMLU, Safety, PQA, TQA; not the published setting: MATH;"
         " partial: MATH)",
-        "- mine: MATH: math is partial, with 25 of 5,000 items",
+        "- mine: math: 25 of 5,000 items",
     ):
         assert note in lines[8:]
 
@@ -79,7 +80,8 @@ def test_files_of_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         run(folder, f"--output={output}")
     shown = capsys.readouterr().out
     assert sorted(path.name for path in output.iterdir()) == ["table.json", "table.md", "table.png"]
-    assert shown == 2 * (output / "table.md").read_text()
+    names = ", ".join(str(output / f"table{suffix}") for suffix in (".png", ".json", ".md"))
+    assert shown == 2 * f"{(output / 'table.md').read_text()}written: {names}\n"
     assert json.loads((output / "table.json").read_text())["rows"][0]["name"] == "mine"
     assert (output / "table.png").read_bytes().startswith(b"\x89PNG")
 
@@ -96,6 +98,23 @@ def test_a_file_of_no_known_kind(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"output: .*notes.txt is a file that does not end in .md or .json or .png"):
         run(folder, f"--output={folder.parent / 'notes.txt'}")
     assert (folder.parent / "notes.txt").read_text() == "mine"
+
+
+def test_a_kind_that_there_is_not(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"output: a table is no .csv file; end it in .md or .json or .png, or name a"):
+        run(folder, f"--output={folder.parent / 'table.csv'}")
+    assert not (folder.parent / "table.csv").exists()
+
+
+def test_the_suite_is_that_of_the_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = {name: task_result(0.5) for column in SUITES["tiny"] for name in column.tasks}
+    columns = {column.name: ColumnResult(0.5, None, list(column.tasks), []) for column in SUITES["tiny"]}
+    tiny = write_folder(folder.parent / "tiny", tasks, columns=columns)
+    run(tiny)
+    header = capsys.readouterr().out.splitlines()[0]
+    assert [cell.strip() for cell in header.strip("|").split("|")][3:] == ["Problems", "Choices", "Orders"]
+    run(folder)  # whose columns are those of no suite
+    assert "AE2" in capsys.readouterr().out
 
 
 def test_numbers() -> None:

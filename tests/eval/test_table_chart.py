@@ -43,7 +43,7 @@ def test_every_number_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [50 - 2 * 1.96, 50 + 2 * 1.96] in bars and [56.5, 56.5] in bars  # an interval, and a published average
     (legend,) = drawn[0].legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["mine", *(row.name for row in published_rows("instruct")), "partial, or another setting"]
+    assert texts == ["mine", *(row.name for row in published_rows("instruct")), "hollow: partial, or another setting"]
 
 
 def test_a_long_name_is_cut_at_its_beginning() -> None:

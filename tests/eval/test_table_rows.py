@@ -47,9 +47,8 @@ def test_what_is_missing_partial_or_of_another_setting_has_no_average(tmp_path: 
     assert row.average == Cell() and row.flop is None
     assert row.notes == [
         "no Avg (not the published setting: MATH; partial: GSM8K)",
-        "GSM8K: gsm8k is partial, with 100 of 1,319 items",
-        "MATH: math was not made with the published setting",
-        "MATH: math: four examples less",
+        "gsm8k: 100 of 1,319 items",
+        "math: four examples less",
     ]
     cells = {**row.cells, "GSM8K": Cell(50.0), "MATH": Cell(), "TQA": Cell()}
     assert average_cell(cells) == (Cell(), ["no Avg (missing: MATH, TQA)"])
@@ -68,7 +67,22 @@ def test_a_column_without_a_value_says_why(tmp_path: Path) -> None:
     }
     (row,) = evaluated_rows([write_folder(tmp_path / "x", tasks, columns=columns)], "instruct")
     assert row.cells["IFE"] == Cell() and row.cells["GSM8K"] == Cell(50.0)
-    assert row.notes[1:] == ["IFE: ifeval is partial, with 0 of 541 items", "IFE: no response"]
+    assert row.notes[1:] == ["ifeval: 0 of 541 items", "IFE: no response"]
+
+
+def test_equal_notes_stand_together(tmp_path: Path) -> None:
+    same = {"is_published_setting": False, "notes": ["the context is short"]}
+    changed = {name: task_result(0.5, **same) for name in ("math", "gsm8k", "xstest", "harmbench")}  # type: ignore[arg-type]
+    (row,) = evaluated_rows([write_suite(tmp_path / "mine", changed)], "instruct")
+    assert row.notes[1:] == ["gsm8k, math, harmbench, xstest: the context is short"]
+
+
+def test_columns_of_another_suite_are_made_from_the_tasks(tmp_path: Path) -> None:
+    tasks = {"mmlu:base": task_result(0.25), "arc_challenge:rc": task_result(0.5), "gsm8k": task_result(0.75)}
+    folder = write_folder(tmp_path / "x", tasks, columns={"GSM8K": ColumnResult(0.75, None, ["gsm8k"], [])})
+    (base,) = evaluated_rows([folder], "base")
+    assert {name: cell.percent for name, cell in base.cells.items() if cell.percent is not None} == {"MMLU": 25.0}
+    assert base.cells["ARC-C"] == Cell() and "ARC-C: arc_challenge:mc is missing: not evaluated" in base.notes
 
 
 def test_columns_of_one_name_belong_to_their_suite(tmp_path: Path) -> None:
