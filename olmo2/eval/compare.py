@@ -191,6 +191,8 @@ def remarks(sides: Mapping[str, TaskResult], metric: str, only_a: int, only_b: i
     other_settings = [side for side, result in sides.items() if not result.is_published_setting]
     if len(other_settings) == 1:
         notes.append(f"{other_settings[0]} was not made with the published setting")
+    for side, other in (("A", "B"), ("B", "A")):
+        notes += [f"{side} alone: {note}" for note in sides[side].notes if note not in sides[other].notes]
     primary = sides["A"].metric
     if metric != primary:
         notes.append(f"compared by {metric}: single items have no {primary}")

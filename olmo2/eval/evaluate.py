@@ -12,6 +12,7 @@ into the same folder join those that are there.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,7 +37,7 @@ from olmo2.eval.server_respondent import require_conversations
 from olmo2.eval.table import MARKS, cell_marks, cell_text
 from olmo2.eval.table_rows import PERCENT, Cell, average_cell, evaluated_cell, grouped
 from olmo2.eval.task import Judged
-from olmo2.eval.task_list import SUITES, tasks_of
+from olmo2.eval.task_list import SUITES, TASKS, tasks_of
 
 PACKAGES = ("olmo2", "torch", "tokenizers", "sympy", "math-verify", "langdetect", "scikit-learn", "vllm")
 
@@ -112,10 +113,13 @@ def evaluate_in(
     for each in to_ask:
         name = each.loaded.task.name
         found[name], failures[name] = grade_task(each, asked.answers[name], judge, model, folder)
-    tasks = found if earlier is None else {**earlier.tasks, **found}
+    tasks = found if earlier is None else {**of_this_version(earlier.tasks), **found}
     suite = recipe.suite or (None if earlier is None else suite_of(earlier))
+    about = model.about
+    if earlier is not None and about.training_tokens is None:
+        about = replace(about, training_tokens=earlier.model.training_tokens)
     results = Results(
-        model.about,
+        about,
         recipe.seed,
         package_versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
@@ -136,11 +140,20 @@ def earlier_results(folder: Path, model: ModelUnderTest, seed: int) -> Results |
     """
     if not (folder / RESULTS_FILE).exists():
         return None
-    found = read_results(folder)
+    try:
+        found = read_results(folder)
+    except UsageError as error:
+        said = str(error).rpartition("; ")[0]
+        raise UsageError(f"{said}; remove that file: the answers beside it are kept and graded anew") from None
     is_ours = (found.model.hash, found.model.dtype, found.model.engine, found.seed) == (
         model.about.hash, model.about.dtype, model.about.engine, seed,
     )  # fmt: skip
     return found if is_ours else None
+
+
+def of_this_version(tasks: Mapping[str, TaskResult]) -> dict[str, TaskResult]:
+    """Return the results that were graded as this version of the package grades."""
+    return {name: result for name, result in tasks.items() if name in TASKS and result.version == TASKS[name].version}
 
 
 def require_judgement(judge: Judge, loaded: Sequence[LoadedTask]) -> None:
@@ -190,7 +203,7 @@ def grade_task(
         for each in scores:
             file.write(json.dumps(item_row(each, answers.get(each.doc_id)), ensure_ascii=False) + "\n")
     own = [answers[item.doc_id] for item in asked.items if item.doc_id in answers]
-    notes = [*layout_notes(loaded, model), *cut_notes(own, model), *judge_notes(loaded, judge)]
+    notes = [*layout_notes(loaded, model), *cut_notes(loaded.task, own, model.context), *judge_notes(loaded, judge)]
     result = task_result(loaded, scores, notes=notes)
     return result, Counter(each.error for each in scores if each.error is not None)
 

@@ -29,6 +29,8 @@ class Judge(Protocol):
     """for readers"""
     identity: str
     """what tells it from other judges"""
+    is_remote: bool
+    """whether a server runs it"""
 
     def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
         """Return the reply to every question, or in one sentence why there is none; `on_reply` is told of each."""
@@ -36,6 +38,8 @@ class Judge(Protocol):
 
 class EngineJudge:
     """A judge in this process, loaded when it is asked for the first time."""
+
+    is_remote = False
 
     def __init__(self, name: str, load: Callable[[], EngineBase], *, identity: str = "") -> None:
         self.name, self.load, self.identity = name, load, identity or name
@@ -85,6 +89,8 @@ class EngineJudge:
 
 class ServerJudge:
     """A judge behind a server."""
+
+    is_remote = True
 
     def __init__(self, client: ServerClient) -> None:
         self.client = client

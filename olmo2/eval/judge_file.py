@@ -3,6 +3,7 @@
 TASK.judge.jsonl has a row for every reply, with a hash of the judge and of all that it was asked.
 """
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ class KeptJudge:
 
     def __init__(self, judge: Judge, path: Path) -> None:
         self.judge, self.path = judge, path
-        self.name, self.identity = judge.name, judge.identity
+        self.name, self.identity, self.is_remote = judge.name, judge.identity, judge.is_remote
 
     def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
         """Return the reply to every question; the judge is asked what the file does not hold, equal ones once.
@@ -42,6 +43,10 @@ class KeptJudge:
         """Ask the judge and keep its replies."""
         keys = list(new)
         with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"another process is writing to {self.path}; wait for it") from None
             file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
             with progress_shown(len(new), "responses to judge") as count:
 

@@ -56,8 +56,8 @@ class LengthControlledWinRate(Estimate):
     length_weight: float
     difficulty_weight: float | None  # None = the model was fitted without it
     model_weight: float
-    is_published_setting: bool
-    notes: tuple[str, ...]  # one sentence for every way in which it is not as published, or looks wrong
+    notes: tuple[str, ...]  # one sentence for every way in which it is not as published
+    warnings: tuple[str, ...]  # and for what looks wrong
 
 
 def length_controlled_win_rate(
@@ -92,8 +92,8 @@ def length_controlled_win_rate(
         length_weight=float(weights[0]),
         difficulty_weight=None if difficulty is None else float(weights[1]),
         model_weight=float(weights[2]),
-        is_published_setting=not missing,
-        notes=(*missing, *change_notes(float(wins.mean()), estimate.value)),
+        notes=tuple(missing),
+        warnings=tuple(change_notes(float(wins.mean()), estimate.value)),
     )
 
 

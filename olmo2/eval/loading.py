@@ -8,7 +8,7 @@ from pathlib import Path
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.eval.sources import SAMPLING_SEED, Source
-from olmo2.eval.task import AnyItem, Task, prompt_hash
+from olmo2.eval.task import AnyItem, Ranked, Task, Written, prompt_hash
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,27 @@ def load_task(task: Task, data: Path | None) -> LoadedTask:
             f"the data of {task.name} is not in its form ({type(error).__name__}: {error}); compare it with the "
             "benchmark's own"
         ) from None
+    if not items:
+        raise UsageError(f"the data of {task.name} has no item; compare it with the benchmark's own")
+    for item in items:
+        try:
+            try_out(item)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise UsageError(
+                f"item {item.doc_id} of {task.name} cannot be graded ({type(error).__name__}: {error}); compare its "
+                "row with the benchmark's own"
+            ) from None
     return LoadedTask(task, source, items)
+
+
+def try_out(item: AnyItem) -> None:
+    """Grade no answer: what a grader makes of a damaged row is better known now than when the model has answered."""
+    if isinstance(item, Written):
+        item.grade("")
+    elif isinstance(item, Ranked):
+        item.grade([option.likelihood(-1.0, 1) for option in item.options])
+    elif item.grade_offline is not None:
+        item.grade_offline("")
 
 
 def load_tasks(

@@ -47,9 +47,16 @@ def without_end(question: str, prefix: str) -> str:
 def with_options(
     question: str, options: Sequence[str], *, opening: str = "Question: ", before: str = "", ending: str = "Answer:"
 ) -> str:
-    """Return a question with its options behind letters, " A. text", a line each."""
-    lines = "\n".join(f" {letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
+    """Return a question with its options behind letters, " A. text", a line each. Raises TypeError for no list."""
+    lines = "\n".join(f" {letter}. {text}" for letter, text in zip(LETTERS, texts_of(options), strict=False))
     return f"{opening}{question}\n{before}{lines}\n{ending}"
+
+
+def texts_of(value: object) -> list[str]:
+    """Return a row's list of texts. Raises TypeError for anything else, such as the text that a table holds."""
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"a list of texts is needed, not {value!r:.40}; such rows come as JSON or Parquet")
+    return list(value)
 
 
 def options_of(prompt: Prompt, continuations: Sequence[str]) -> tuple[Option, ...]:

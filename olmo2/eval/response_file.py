@@ -1,6 +1,5 @@
 """Responses that were stored before, as JSON lines {"doc_id": 0, "response": "..."}, for grading without a model."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from olmo2.base.errors import UsageError
 from olmo2.corpus.document import read_json_lines
 from olmo2.eval.answer_file import StoredAnswer
+from olmo2.eval.server_client import LEAST
 from olmo2.eval.task import AnyItem, Ranked
 
 ROUNDING_NATS = 0.01  # that a computed log-probability may lie above 0
@@ -57,10 +57,17 @@ def answer_of(row: Any, item: AnyItem) -> StoredAnswer:
         return StoredAnswer(item.doc_id, error=row["error"])
     if isinstance(item, Ranked):
         logprobs, num_tokens = measured(row, len(item.options))
-        return StoredAnswer(item.doc_id, logprobs=logprobs, num_tokens=num_tokens)
+        return StoredAnswer(item.doc_id, logprobs=logprobs, num_tokens=num_tokens, is_cut=row.get("is_cut") is True)
     if not isinstance(row.get("response"), str):
         raise UsageError('a row needs a text under "response"')
-    return StoredAnswer(item.doc_id, row["response"])
+    num_tokens = row.get("num_tokens", [])
+    return StoredAnswer(
+        item.doc_id,
+        row["response"],
+        num_tokens=tuple(num_tokens) if isinstance(num_tokens, list) and all(map(is_count, num_tokens)) else (),
+        is_unfinished=row.get("is_unfinished") is True,
+        is_cut=row.get("is_cut") is True,
+    )
 
 
 def measured(row: Mapping[str, Any], num_options: int) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -78,7 +85,7 @@ def measured(row: Mapping[str, Any], num_options: int) -> tuple[tuple[float, ...
 
 def is_logprob(value: object) -> bool:
     """Whether a value of JSON is a finite log-probability."""
-    return type(value) in (int, float) and -sys.float_info.max <= value <= ROUNDING_NATS  # type: ignore[operator]
+    return type(value) in (int, float) and LEAST < value <= ROUNDING_NATS  # type: ignore[operator]
 
 
 def is_count(value: object) -> bool:

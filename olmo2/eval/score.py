@@ -26,7 +26,7 @@ from olmo2.eval.judge_choice import JudgeSettings, open_judge
 from olmo2.eval.judge_file import KeptJudge
 from olmo2.eval.loading import data_folder, load_task
 from olmo2.eval.response_file import read_responses
-from olmo2.eval.result_notes import judge_notes
+from olmo2.eval.result_notes import cut_notes, judge_notes
 from olmo2.eval.results import ItemScores
 from olmo2.eval.scoring import score_items, task_result
 from olmo2.eval.sources import Source
@@ -81,7 +81,8 @@ def score_responses(recipe: ScoreRecipe, task: Task, file: Path) -> dict[str, An
     scores = score_items([item for item in loaded.items if item.doc_id in answers], answers, judge)
     if output is not None:
         write_scores(output, scores)
-    result = task_result(loaded, scores, notes=judge_notes(loaded, judge))
+    notes = [*cut_notes(task, list(answers.values()), None), *judge_notes(loaded, judge)]
+    result = task_result(loaded, scores, notes=notes)
     failures = Counter(each.error for each in scores if each.error is not None)
     if not result.num_items:
         raise RunError(f"none of the {len(scores):,} responses has scores: {failures.most_common(1)[0][0]}")
@@ -125,7 +126,7 @@ def score_annotations(recipe: ScoreRecipe, task: Task, file: Path) -> dict[str, 
         "num_expected": task.num_items,
         "num_failed": 0,
         "is_published_setting": not notes,
-        "notes": notes,
+        "notes": [*notes, *summary.warnings],
         "num_missing": task.num_items - num_items,
         "is_partial": num_items < task.num_items,
         "failures": {},
@@ -141,7 +142,8 @@ def warnings_of(found: Mapping[str, Any]) -> list[str]:
             f"({found['num_missing']:,} have no response, {found['num_failed']:,} failed)"
         )
     lines += [f"failed: {count:,} items, {reason}" for reason, count in found["failures"].items()]
-    return lines + [f"not the published setting: {note}" for note in found["notes"]]
+    what = "note" if found["is_published_setting"] else "not the published setting"
+    return lines + [f"{what}: {note}" for note in found["notes"]]
 
 
 def write_scores(file: Path, scores: Sequence[ItemScores]) -> None:

@@ -102,11 +102,11 @@ def task_result(loaded: LoadedTask, scores: Sequence[ItemScores], *, notes: Sequ
     """Return the averages of a task's `scores`, which may lack some of its items."""
     task, source, items = loaded.task, loaded.source, loaded.items
     good = [each for each in scores if each.error is None]
-    averages = estimates(task, good)
+    averages, warnings = estimates(task, good), tuple[str, ...]()
     if task.summarise is not None and good:
         summary = task.summarise(source, items, {each.doc_id: each.scores for each in good})
         averages |= summary.scores
-        notes = [*notes, *summary.notes]
+        notes, warnings = [*notes, *summary.notes], summary.warnings
     remarks = [*source.notes, *notes]
     if len(items) != task.num_items:
         remarks.append(f"the data has {len(items):,} items, the published benchmark {task.num_items:,}")
@@ -120,7 +120,7 @@ def task_result(loaded: LoadedTask, scores: Sequence[ItemScores], *, notes: Sequ
         num_expected=len(items),
         num_failed=len(scores) - len(good),
         is_published_setting=not remarks,
-        notes=remarks,
+        notes=[*remarks, *warnings],
         groups=group_means(task, good),
     )
 

@@ -43,7 +43,7 @@ class ServerSettings(Settings):
     attempts: int = Field(default=5, ge=1)
     """of one request, with growing pauses between"""
     key_variable: str = "OPENAI_API_KEY"
-    """environment variable that holds the server's key; not set = no key"""
+    """environment variable that holds the server's key; if it is not named, it goes by https or within this machine"""
 
 
 class RequestFailed(Exception):
@@ -72,7 +72,8 @@ class ServerClient:
         require_address(url)
         self.settings = settings
         self.url = url.rstrip("/")
-        self.key = os.environ.get(settings.key_variable, "").strip()
+        is_meant = "key_variable" in settings.model_fields_set or is_private(url)
+        self.key = os.environ.get(settings.key_variable, "").strip() if is_meant else ""
         if not (self.key.isascii() and self.key.isprintable()):
             raise UsageError(f"{settings.key_variable} holds no key: it has characters that cannot be sent")
         self.opener = build_opener(NoRedirect)
@@ -113,7 +114,7 @@ class ServerClient:
                 return self.call_once(path, body)
             except HTTPError as error:
                 with error:
-                    reason, status = self.without_key(f"status {error.code}: {said_by(error)}"), error.code
+                    reason, status = f"status {error.code}: {brief(self.without_key(said_by(error)))}", error.code
                     pause = pause_asked_for(error, self.settings.timeout_seconds) or pause
                 if status == NOT_FOUND and urlsplit(self.url).path in ("", "/"):
                     reason += "; addresses of such servers end in /v1"
@@ -191,6 +192,12 @@ class ServerClient:
             self.given_up = threading.Event()  # of what is asked next
 
 
+def is_private(url: str) -> bool:
+    """Whether nobody on the way to a server can read what is sent."""
+    address = urlsplit(url)
+    return address.scheme == "https" or address.hostname in ("localhost", "127.0.0.1", "::1")
+
+
 def require_address(url: str) -> None:
     """Raise UsageError unless it is the address of a server, without secrets, which would be written into results."""
     try:
@@ -229,7 +236,17 @@ def said_by(error: HTTPError) -> str:
         text = error.reason
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    return " ".join(str(text).split())[:300] or str(error.reason)
+    return whole(text) or str(error.reason)
+
+
+def brief(text: str) -> str:
+    """Return a text on one line that is not too long."""
+    return " ".join(text.split())[:300]
+
+
+def whole(text: str) -> str:
+    """Return a text without halves of characters, which JSON can spell and no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def pause_asked_for(error: HTTPError, most_seconds: float) -> float:
@@ -245,7 +262,7 @@ def first_choice(value: Mapping[str, Any]) -> Mapping[str, Any]:
         return choices[0]
     error = value.get("error")
     said = error.get("message") if isinstance(error, dict) else error
-    raise RequestFailed(f"the server says: {said}"[:300] if said else "the server's answer has no choice")
+    raise RequestFailed(brief(whole(f"the server says: {said}")) if said else "the server's answer has no choice")
 
 
 def text_of(choice: Mapping[str, Any], *, is_chat: bool) -> str:
@@ -257,8 +274,7 @@ def text_of(choice: Mapping[str, Any], *, is_chat: bool) -> str:
     reason = choice.get("finish_reason")
     if reason not in FINISHED:
         raise RequestFailed(f"the server broke its answer off: finish_reason is {reason!r}"[:300])
-    # JSON can spell halves of characters, which are no text and could not be written down.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole(text)
 
 
 def logprob_of(value: object) -> float:

@@ -57,7 +57,8 @@ class ServerRespondent:
     def measure(self, question: Question, start: int) -> Answer:
         """Return the log-probability of a continuation."""
         body = {"model": self.client.model, "prompt": list(question.ids), "max_tokens": 0, "echo": True}
-        choice = first_choice(self.client.call("completions", {**body, "logprobs": 1, "temperature": 0}))
+        value = self.client.call("completions", {**body, "logprobs": 1, "temperature": 0})
+        choice = first_choice(value)
         told = choice.get("logprobs")
         logprobs = told.get("token_logprobs") if isinstance(told, dict) else None
         # The first token of a prompt has no log-probability: where there is one, it is of tokens that were written.
@@ -65,6 +66,14 @@ class ServerRespondent:
             raise RequestFailed("the server does not return log-probabilities of the prompt")
         if len(logprobs) < len(question.ids):
             raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
+        if len(logprobs) > len(question.ids) + max(1, tokens_written(value)):
+            raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
+        usage = value.get("usage")
+        num_read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+        if type(num_read) is int and num_read != len(question.ids):
+            raise RequestFailed(
+                f"the server puts tokens of its own before a prompt: {num_read}, not {len(question.ids)}"
+            )
         total = sum(map(logprob_of, logprobs[start : len(question.ids)]))
         return Answer(logprob=total, num_tokens=question.num_scored)
 

@@ -14,7 +14,7 @@ from typing import Any
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import read_json
 from olmo2.checkpoint.model_cache import cache_folder
-from olmo2.corpus.document import decode, open_file, read_json_lines
+from olmo2.corpus.document import decode, open_file, read_json_lines, require_unicode
 
 Row = Mapping[str, Any]
 
@@ -37,6 +37,8 @@ class Rows:
     """relative to the folder of data and without suffix; the first one that is there is read"""
     need: tuple[str, ...] = ()
     """fields that every row must have"""
+    num_rows: int | None = None
+    """of the published split, where a sample of it is drawn"""
 
 
 @dataclass
@@ -91,6 +93,8 @@ class Source:
     def sampled(self, rows: Rows, num: int) -> list[Row]:
         """Read the rows of a split and draw `num` of them as OLMES does; all, if there are no more."""
         found = self.rows(rows)
+        if rows.num_rows is not None and num < len(found) != rows.num_rows:
+            self.note(f"a sample of {len(found):,} rows, where the published one is of {rows.num_rows:,}")
         return random.Random(SAMPLING_SEED).sample(found, num) if len(found) > num else found
 
     def examples(self, key: str, num: int) -> list[Row]:
@@ -169,6 +173,7 @@ def json_rows(file: Path, text: str) -> list[object]:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not JSON, or is cut short: {error}") from None
+    require_unicode(value, str(file))
     rows = value.get("examples") if isinstance(value, dict) else value
     if not isinstance(rows, list):
         raise UsageError(f'{file} must hold a list of rows, or an object with a list under "examples"')

@@ -1,11 +1,11 @@
-"""How sure a score is: standard errors of means, differences of two models over the same items, bootstrap.
+"""How sure a score is: standard errors of means, differences of two models over the same items.
 
 Items are a sample of those that a benchmark could have asked, as in arXiv 2411.00640. An average over groups, such as
 the subjects of MMLU, has the groups fixed and the items of each of them sampled.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -176,18 +176,3 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
         if abs(numerator * denominator - 1) < 1e-15:
             return math.exp(log_front) * fraction / a
     raise ArithmeticError(f"I_{x}({a}, {b}) does not converge")
-
-
-def bootstrap_standard_error(
-    statistic: Callable[[Sequence[Item]], float], items: Sequence[Item], *, num_resamples: int = 1000, seed: int = 0
-) -> float | None:
-    """Return the standard deviation of a statistic that is no mean, such as a ratio of sums, over resampled items.
-
-    None for one item. Raises ValueError without items.
-    """
-    if not len(items):
-        raise ValueError("there is no item to resample")
-    if len(items) == 1:
-        return None
-    drawn = np.random.default_rng(seed).integers(len(items), size=(num_resamples, len(items)))
-    return float(np.std([statistic([items[place] for place in places]) for places in drawn], ddof=1))

@@ -93,10 +93,13 @@ def evaluated_row(name: str, results: Results, suite: Suite, path: Path) -> Tabl
 def columns_of(results: Results, suite: Suite) -> dict[str, ColumnResult]:
     """Return the columns of a suite that come from tasks, made anew where the evaluation was of another suite."""
     made = column_results(SUITES[suite], results.tasks, {})
-    own = {name: results.columns.get(name, column) for name, column in made.items()}
     tasks = {column.name: set(column.tasks) for column in SUITES[suite]}
-    found = {name: column if set(column.from_tasks) <= tasks[name] else made[name] for name, column in own.items()}
-    return {name: column for name, column in found.items() if column.from_tasks or name in results.columns}
+    own = {
+        name: column
+        for name, column in results.columns.items()
+        if name in tasks and set(column.from_tasks) <= tasks[name] and (column.from_tasks or not made[name].from_tasks)
+    }
+    return {name: own.get(name, column) for name, column in made.items() if name in own or column.from_tasks}
 
 
 def evaluated_cell(column: ColumnResult, results: Results) -> Cell:

@@ -141,6 +141,8 @@ class Summary:
     scores: Mapping[str, "Estimate"]
     notes: tuple[str, ...] = ()
     """why they are not the published setting"""
+    warnings: tuple[str, ...] = ()
+    """what else a reader has to know"""
 
 
 @dataclass(frozen=True)

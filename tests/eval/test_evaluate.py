@@ -242,11 +242,14 @@ def test_tasks_may_be_named_one_by_one(folder: Path, tmp_path: Path) -> None:
     assert list(commas.tasks) == ["tiny:orders", "tiny:problems"]
 
 
-def test_tasks_that_are_measured_later_join_the_others(folder: Path, tmp_path: Path) -> None:
+def test_tasks_that_are_measured_later_join_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
-    first = results_of(folder, output, "--tasks=tiny:orders")
+    first = results_of(folder, output, "--tasks=tiny:orders", "--training_tokens=5000")
     second = results_of(folder, output, "--tasks=tiny:problems")
     assert second.tasks == first.tasks | {"tiny:problems": second.tasks["tiny:problems"]} and second.columns == {}
+    assert second.model.training_tokens == 5000, "what was said once is still known"
     whole = results_of(folder, output, "--suite=tiny", "--limit=8")
     assert whole.columns["Orders"].from_tasks == ["tiny:orders"] and whole.tasks["tiny:orders"].num_items == 8
     again = results_of(folder, output, "--tasks=tiny:orders", "--limit=10")
@@ -255,6 +258,7 @@ def test_tasks_that_are_measured_later_join_the_others(folder: Path, tmp_path: P
     assert again.columns["Choices"] == whole.columns["Choices"]
     (output / "results.json").write_text("{}")
     assert run(["evaluate", *arguments_for(folder, output)]) == 2, "what is damaged is named before anything is asked"
+    assert capsys.readouterr().err.endswith("; remove that file: the answers beside it are kept and graded anew\n")
 
 
 @pytest.fixture

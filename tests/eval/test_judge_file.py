@@ -20,6 +20,7 @@ class Scripted:
 
     name: str = "made up"
     identity: str = "0123"
+    is_remote: bool = True
     asked: list[str] = field(default_factory=list)
 
     def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
@@ -94,3 +95,17 @@ def test_a_damaged_file_is_named(text: str, path: Path) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=r"made-up.judge.jsonl is damaged; remove it to ask the judge again"):
         KeptJudge(Scripted(), path).reply(questions_of("a"))
+
+
+def test_two_at_a_time_are_one_too_many(tmp_path: Path) -> None:
+    """The other would cut off the row that this one is writing."""
+    path = tmp_path / "judge.jsonl"
+    kept = KeptJudge(Scripted(), path)
+
+    class Nosy(Scripted):
+        def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
+            with pytest.raises(UsageError, match=r"another process is writing to .*judge.jsonl; wait for it"):
+                kept.reply(questions_of("other"))
+            return super().reply(questions, on_reply)
+
+    assert KeptJudge(Nosy(), path).reply(questions_of("one")) == kept.reply(questions_of("one"))

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,25 @@ def test_data_in_another_form(error: Exception) -> None:
 def test_other_errors_stay_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error), match=str(error)):
         load_task(task_of("quiz", error), None)
+
+
+def test_rows_that_no_answer_can_be_graded_by_are_known_at_once() -> None:
+    def broken(response: str) -> Mapping[str, float]:
+        return {"share": len(response) / len(response)}
+
+    items = [Written(0, "q", "a", Prompt("q"), lambda _: {}), Written(7, "q", "a", Prompt("q"), broken)]
+    with pytest.raises(UsageError, match=r"item 7 of quiz cannot be graded \(ZeroDivisionError: division by zero\)"):
+        load_task(task_of("quiz", items), None)
+    with pytest.raises(UsageError, match="the data of quiz has no item"):
+        load_task(task_of("quiz", []), None)
+
+
+def test_lists_that_are_texts(tmp_path: Path) -> None:
+    """A table has no lists: their letters are not the answers."""
+    (tmp_path / "naturalqs").mkdir()
+    (tmp_path / "naturalqs" / "NQ-open.dev.csv").write_text("question,answer\nCapital of France?,Paris\n")
+    with pytest.raises(UsageError, match="a list of texts is needed, not 'Paris'"):
+        load_task(TASKS["naturalqs"], tmp_path)
 
 
 def test_tasks_of_a_suite_may_lack_their_data() -> None:

@@ -71,12 +71,12 @@ def test_rows_of_an_evaluation(file: Path) -> None:
         file,
         {"doc_id": 0, "group": "g", "response": "", "num_tokens": [3], "scores": {"f1": 0.5}},
         {"doc_id": 1, "group": "g", "error": "the server has gone"},
-        {"doc_id": 2, "group": "g", "response": "x", "error": "judge: says nothing"},
+        {"doc_id": 2, "group": "g", "response": "x", "error": "judge: says nothing", "is_cut": True},
     )
     assert read_responses(file, WRITTEN) == {
-        0: StoredAnswer(0, ""),
+        0: StoredAnswer(0, "", num_tokens=(3,)),
         1: StoredAnswer(1, error="the server has gone"),
-        2: StoredAnswer(2, "x"),
+        2: StoredAnswer(2, "x", is_cut=True),
     }
     write(file, {"doc_id": 1, "error": "the server has gone"})
     assert read_responses(file, RANKED) == {1: StoredAnswer(1, error="the server has gone")}
@@ -120,11 +120,11 @@ def test_log_probabilities(file: Path) -> None:
     write(
         file,
         {"doc_id": 0, "logprobs": [-1.5, -20, 0.0], "num_tokens": [1, 2, 0]},
-        {"doc_id": 1, "logprobs": [-1e300, -1.0, 1e-6], "num_tokens": [1, 1, 1], "response": "4"},
+        {"doc_id": 1, "logprobs": [-1e29, -1.0, 1e-6], "num_tokens": [1, 1, 1], "response": "4"},
     )
     assert read_responses(file, RANKED) == {
         0: StoredAnswer(0, logprobs=(-1.5, -20.0, 0.0), num_tokens=(1, 2, 0)),
-        1: StoredAnswer(1, logprobs=(-1e300, -1.0, 1e-6), num_tokens=(1, 1, 1)),
+        1: StoredAnswer(1, logprobs=(-1e29, -1.0, 1e-6), num_tokens=(1, 1, 1)),
     }
 
 

@@ -20,6 +20,7 @@ class NamedJudge:
 
     name: str
     identity: str = ""
+    is_remote: bool = True
 
     def reply(self, questions: Any, on_reply: Any = None) -> list[Any]:
         """Say nothing."""
@@ -39,6 +40,7 @@ def judged_task(name: str, *, is_gradable_offline: bool) -> LoadedTask:
         (None, ["judged by looking for words of refusal, not by wildguard"]),
         (NamedJudge("someone/else"), ["judged by someone/else, not by wildguard"]),
         (NamedJudge("allenai/WildGuard"), []),
+        (NamedJudge("wildguard", is_remote=False), ["judged by wildguard here, not by wildguard"]),
     ],
 )
 def test_judges(judge: NamedJudge | None, expected: list[str]) -> None:
@@ -51,10 +53,18 @@ def test_without_a_judge_nothing_was_judged() -> None:
 
 
 def test_prompts_that_were_cut() -> None:
-    model: Any = SimpleNamespace(context=512)
-    answers = [StoredAnswer(number, "", is_cut=number < 2) for number in range(5)]
-    assert cut_notes(answers, model) == ["2 of 5 prompts lost their beginning: the context has 512 tokens"]
-    assert cut_notes(answers[2:], model) == []
+    task, answers = TASKS["gsm8k"], [StoredAnswer(number, "", is_cut=number < 2) for number in range(5)]
+    assert cut_notes(task, answers, 512) == ["2 of 5 prompts lost their beginning: the context has 512 tokens"]
+    assert cut_notes(task, answers, None) == ["2 of 5 prompts lost their beginning: the context is short"]
+    assert cut_notes(task, answers[2:], 512) == []
+
+
+def test_answers_that_had_no_room() -> None:
+    """One that is as long as the task allows is as the published ones are."""
+    task = TASKS["gsm8k"]
+    answers = [StoredAnswer(0, "", num_tokens=(num,), is_unfinished=True) for num in (35, task.max_new_tokens)]
+    answers.append(StoredAnswer(1, "", num_tokens=(20,)))
+    assert cut_notes(task, answers, 64) == ["1 of 3 answers had no room to end: the context has 64 tokens"]
 
 
 def test_conversations_without_a_template() -> None:

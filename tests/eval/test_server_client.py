@@ -178,6 +178,40 @@ def test_the_key_is_sent_and_never_told(monkeypatch: pytest.MonkeyPatch) -> None
         client_of(fake, key_variable="A_KEY")
 
 
+def test_a_key_is_not_told_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server says is cut, after the key is taken out of it."""
+    monkeypatch.setenv("A_KEY", "sk-very-secret")
+    for length in range(280, 302):
+        said = {"error": {"message": "x" * length + "sk-very-secret"}}
+        with fake_server(lambda handler, seen, said=said: (401, said)) as fake:  # type: ignore[misc]
+            with pytest.raises(RequestFailed) as caught:
+                client_of(fake, key_variable="A_KEY", attempts=1).call("models", None)
+            assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_sent"),
+    [
+        ("https://api.example.com/v1", True),
+        ("http://localhost:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.3:8000/v1", False),
+        ("http://judge.example.com/v1", False),
+    ],
+)
+def test_a_key_that_is_not_named_stays_on_safe_ways(url: str, is_sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    assert bool(ServerClient(url, "m", ServerSettings()).key) == is_sent
+    assert ServerClient(url, "m", ServerSettings(key_variable="OPENAI_API_KEY")).key == "sk-very-secret"
+
+
+def test_halves_of_characters_are_no_text() -> None:
+    answer = b'{"error": {"message": "cannot read \\ud83d"}}'
+    with fake_server(lambda handler, seen: (400, answer)) as fake, pytest.raises(RequestFailed) as caught:
+        client_of(fake, attempts=1).call("models", None)
+    assert str(caught.value).encode() == "status 400: cannot read \ufffd".encode()
+
+
 def test_without_a_key_none_is_sent() -> None:
     with fake_server(lambda handler, seen: FINE) as fake:
         client_of(fake).call("models", None)

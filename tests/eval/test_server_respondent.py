@@ -199,6 +199,7 @@ GOOD = [None, -1.0, -2.0, -0.5, -0.25]
         (GOOD, ""),
         ([*GOOD, -7.0], ""),  # and of a token that was written nevertheless
         (GOOD[:-1], "the server returns 4 log-probabilities of 5 tokens"),
+        ([*GOOD, -1.0, -1.0], "the server returns 7 log-probabilities of 5 tokens"),
         ([], "the server does not return log-probabilities of the prompt"),
         (None, "the server does not return log-probabilities of the prompt"),
         ("-1", "the server does not return log-probabilities of the prompt"),

@@ -8,7 +8,6 @@ import pytest
 
 from olmo2.eval.statistics import (
     Estimate,
-    bootstrap_standard_error,
     degrees_of_freedom,
     exact_p_value,
     incomplete_beta,
@@ -206,30 +205,3 @@ def test_incomplete_beta() -> None:
     for x in (0.0, 0.01, 0.3, 0.5, 0.9, 0.999, 1.0):
         for a, b in ((0.5, 0.5), (0.5, 3.0), (7.0, 0.5), (20.0, 35.0)):
             assert incomplete_beta(x, a, b) == pytest.approx(special.betainc(a, b, x), rel=1e-10)
-
-
-def test_bootstrap() -> None:
-    """Of a mean it is the standard error; of a ratio of sums, that of scipy's bootstrap."""
-    stats = pytest.importorskip("scipy.stats")
-    scores = [first for first, _ in random_pairs(200, seed=5)]
-    found = bootstrap_standard_error(lambda drawn: sum(drawn) / len(drawn), scores, num_resamples=4000)
-    assert found == pytest.approx(stats.sem(scores), rel=0.05)
-    losses = [(second + 2, first + 1) for first, second in random_pairs(100, seed=6)]
-    ratio = bootstrap_standard_error(lambda drawn: sum(x for x, _ in drawn) / sum(y for _, y in drawn), losses)
-    expected = stats.bootstrap(
-        tuple(zip(*losses, strict=True)),
-        lambda x, y, axis: np.sum(x, axis=axis) / np.sum(y, axis=axis),
-        paired=True,
-        n_resamples=4000,
-        rng=np.random.default_rng(0),
-    )
-    assert ratio == pytest.approx(expected.standard_error, rel=0.1)
-
-
-def test_bootstrap_is_repeatable() -> None:
-    scores = [0.1, 0.9, 0.4, 0.7]
-    found = [bootstrap_standard_error(max, scores, seed=seed) for seed in (0, 0, 1)]
-    assert found[0] == found[1] != found[2]
-    assert bootstrap_standard_error(max, [0.3]) is None
-    with pytest.raises(ValueError, match="there is no item to resample"):
-        bootstrap_standard_error(max, [])

@@ -77,6 +77,12 @@ def test_equal_notes_stand_together(tmp_path: Path) -> None:
     assert row.notes[1:] == ["gsm8k, math, harmbench, xstest: the context is short"]
 
 
+def test_an_empty_column_of_another_suite_hides_nothing(tmp_path: Path) -> None:
+    columns = {"MMLU": ColumnResult(None, None, [], ["mmlu:base is missing: not evaluated"])}
+    (row,) = evaluated_rows([write_folder(tmp_path / "x", {"mmlu": task_result(0.5)}, columns=columns)], "instruct")
+    assert row.cells["MMLU"].percent == 50.0 and not any("mmlu:base" in note for note in row.notes)
+
+
 def test_columns_of_another_suite_are_made_from_the_tasks(tmp_path: Path) -> None:
     tasks = {"mmlu:base": task_result(0.25), "arc_challenge:rc": task_result(0.5), "gsm8k": task_result(0.75)}
     folder = write_folder(tmp_path / "x", tasks, columns={"GSM8K": ColumnResult(0.75, None, ["gsm8k"], [])})

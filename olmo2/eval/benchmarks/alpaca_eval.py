@@ -106,7 +106,7 @@ def summary_of(
         gamed,
     )
     scores["length_controlled_win_rate"] = Estimate(controlled.value, controlled.standard_error, controlled.num_items)
-    return Summary(scores, (*notes, *controlled.notes))
+    return Summary(scores, (*notes, *controlled.notes), controlled.warnings)
 
 
 def read_gamed(source: Source) -> GamedRows | None:

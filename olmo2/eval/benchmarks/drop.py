@@ -13,7 +13,14 @@ from olmo2.grading.drop_answer import score_drop_answer
 Answers = tuple[tuple[str, ...], ...]
 
 NEED = ("passage", "question")
-ROWS = Rows("EleutherAI/drop", "default", "validation", ("drop/validation", "drop/val1000_olmes_docs"), need=NEED)
+ROWS = Rows(
+    "EleutherAI/drop",
+    "default",
+    "validation",
+    ("drop/validation", "drop/val1000_olmes_docs"),
+    need=NEED,
+    num_rows=9_536,
+)
 TRAIN = Rows("EleutherAI/drop", "default", "train", ("drop/train",), need=NEED)
 STOP = ("Passage:", "Question:", "\n\n")
 NUM_SAMPLED = 1000

@@ -4,11 +4,17 @@ import re
 from functools import partial
 
 from olmo2.eval.ranked import score_choices, score_choices_and_unconditional
-from olmo2.eval.rendering import LETTERS, options_and_unconditional, options_of, plain_prompt, with_options
+from olmo2.eval.rendering import LETTERS, options_and_unconditional, options_of, plain_prompt, texts_of, with_options
 from olmo2.eval.sources import Row, Rows, Source
 from olmo2.eval.task import Ranked, Task
 
-ROWS = Rows("Rowan/hellaswag", "default", "validation", ("hellaswag/validation", "hellaswag/val1000_olmes_docs"))
+ROWS = Rows(
+    "Rowan/hellaswag",
+    "default",
+    "validation",
+    ("hellaswag/validation", "hellaswag/val1000_olmes_docs"),
+    num_rows=10_042,
+)
 NUM_SAMPLED = 1000
 
 
@@ -49,7 +55,7 @@ def scene(row: Row) -> str:
 
 def endings(row: Row) -> list[str]:
     """Return the texts of a row's endings."""
-    return row["choices"] if "choices" in row else [cleaned(text) for text in row["endings"]]
+    return texts_of(row["choices"]) if "choices" in row else [cleaned(text) for text in texts_of(row["endings"])]
 
 
 def listed(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from olmo2.eval.rendering import plain_prompt
+from olmo2.eval.rendering import plain_prompt, texts_of
 from olmo2.eval.sources import Row, Rows, Source
 from olmo2.eval.task import Scores, Task, Written
 from olmo2.grading.short_answer import score_short_answer
@@ -13,6 +13,7 @@ ROWS = Rows(
     "validation",
     ("naturalqs/nq_open_validation_hf", "naturalqs/NQ-open.dev", "naturalqs/val1000_olmes_docs"),
     need=("question",),
+    num_rows=3_610,
 )
 NUM_SAMPLED = 1000
 
@@ -35,7 +36,7 @@ def asked(row: Row) -> str:
 
 def answers_of(row: Row) -> tuple[str, ...]:
     """Return all accepted answers."""
-    return tuple(row["answers"] if "answers" in row else row["answer"])
+    return tuple(texts_of(row["answers"] if "answers" in row else row["answer"]))
 
 
 def grade(response: str, *, answers: tuple[str, ...]) -> Scores:
