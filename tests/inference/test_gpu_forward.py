@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import torch
+from packaging.version import Version
 
-pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+triton = pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
 
 # Triton decides when it is imported whether it interprets.
 PROGRAM = """
@@ -91,6 +92,8 @@ print("equal")
 def test_equals_the_model(device: str, dtype: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+    if device == "cpu" and Version(triton.__version__) < Version("3.9"):
+        pytest.skip("the interpreter of older releases of Triton fails with numpy 2.4")
     environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=240

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from packaging.version import Version
 
-pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+triton = pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
 
 # Triton decides when it is imported whether it interprets.
 PROGRAM = """
@@ -83,6 +84,8 @@ print("equal")
 def test_products_equal_those_of_the_weights(device: str, dtype: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+    if device == "cpu" and Version(triton.__version__) < Version("3.9"):
+        pytest.skip("the interpreter of older releases of Triton fails with numpy 2.4")
     environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=120
