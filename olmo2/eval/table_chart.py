@@ -39,7 +39,7 @@ def draw_rows(rows: Sequence[TableRow], suite: Suite, path: Path) -> None:
     for place in range(len(bands)):
         axes.axhspan(place - BAND / 2, place + BAND / 2, color="#f4f4f2", linewidth=0, zorder=0)
         if all(there != place for row in evaluated for there, _, _ in numbers(row, bands)):
-            axes.text(0, place, " not evaluated", color="#8a8a8a", fontsize=8, va="center", zorder=1)
+            axes.text(0, place, " no number", color="#8a8a8a", fontsize=7, va="center", zorder=1)
     for index, row in enumerate(evaluated):
         offset = BAND * ((index + 0.6) / (len(evaluated) + 0.2) - 0.5)
         draw_evaluated(axes, row, bands, offset, COLORS[index % len(COLORS)], SHAPES[index % len(SHAPES)])
