@@ -25,6 +25,7 @@ from olmo2.checkpoint.folder import (
 from olmo2.checkpoint.keep import TRAINER_FOLDER, write_contents
 from olmo2.checkpoint.load import OPTIMIZER, check_weights, read_model_config
 from olmo2.checkpoint.names import STAGE_PATTERN
+from olmo2.checkpoint.quantized_folder import stored_schemes
 from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensor_stream import write_tensor_stream
 from olmo2.checkpoint.tensors import open_weights, stored_dtype
@@ -89,6 +90,11 @@ def open_source(recipe: ImportRecipe) -> ForeignCheckpoint:
 def open_hugging_face(folder: Path) -> ForeignCheckpoint:
     """Open a model folder, whose weights have our names already."""
     config, stored = read_model_config(folder), open_weights(folder)
+    if stored_schemes(folder, config):
+        raise UsageError(
+            f"{folder} holds quantized weights, which cannot be trained further; generate, chat and serve take them as "
+            "they are, and what can be imported is the model that they were made from"
+        )
     check_weights(folder, stored, config)
     tokenizer = str(folder) if (folder / TOKENIZER_FILE).is_file() else DOLMA2
     return ForeignCheckpoint(str(folder), config, stored, stored_dtype(stored, folder), tokenizer)

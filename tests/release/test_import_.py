@@ -11,6 +11,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.folder import load_model
 from olmo2.checkpoint.keep import damage
 from olmo2.checkpoint.load import load_trainer_state, load_weights
+from olmo2.inference.quantize import QuantizeRecipe, quantize
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer, restore_optimizer
 from olmo2.parallel.shards import own_part
@@ -69,6 +70,15 @@ def test_a_checkpoint_of_ours_needs_no_import(
     (checkpoint / "trainer").mkdir(exist_ok=True)
     import_(ImportRecipe(source=str(checkpoint), output=str(tmp_path / "start")))
     assert f"{checkpoint} is a checkpoint of ours" in capsys.readouterr().out
+
+
+def test_quantized_weights_are_not_imported(published: Path, tmp_path: Path) -> None:
+    (tmp_path / "heldout.txt").write_text("7 + 5 = 12. The quick brown fox jumps over the lazy dog.\n" * 9)
+    arguments = [str(published), str(tmp_path / "small"), f"--text={tmp_path / 'heldout.txt'}", "--device=cpu"]
+    quantize(parse_recipe(QuantizeRecipe, arguments, "quantize"))
+    with pytest.raises(UsageError, match=r"small holds quantized weights, which cannot be trained further; generate,"):
+        import_(ImportRecipe(source=str(tmp_path / "small"), output=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_revision_of_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,102 @@
+"""The log-probability of every target token, differentiable, without ever holding all logits of a batch.
+
+Shapes   B sequences · T positions · N positions with a label · C hidden width · V vocabulary
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from olmo2.loss.language_model import CACHED_LOGITS, IGNORED_LABEL, chunk_rows
+
+
+class TokenLogprobs(NamedTuple):
+    """What is known of the target tokens, each (B, T) float32 and 0 where there is no label."""
+
+    logprobs: Tensor  # in nats
+    collisions: Tensor  # log of the sum of squared probabilities of all tokens: how sure the model is; no gradient
+
+
+def token_logprobs(
+    hidden: Tensor,  # (B, T, C) compute dtype
+    lm_head_weight: Tensor,  # (V, C)
+    labels: Tensor,  # (B, T) the token to predict at each position, -100 where none
+) -> TokenLogprobs:
+    """Return the log-probabilities of the labels, with softmax in float32.
+
+    Logits are made, used and dropped chunk by chunk, and made once more in backward: what a loss makes of whole
+    sequences is not known before all of them are there.
+    """
+    has_label = labels.flatten() != IGNORED_LABEL
+    states, targets = hidden.flatten(0, 1)[has_label], labels.flatten()[has_label]
+    found = ChunkedLogprobs.apply(states, lm_head_weight, targets)
+    spread = [torch.zeros(labels.numel(), device=labels.device).masked_scatter(has_label, each) for each in found]
+    return TokenLogprobs(*(each.view(labels.shape) for each in spread))
+
+
+class ChunkedLogprobs(torch.autograd.Function):
+    """The above for positions that all have a label: states (N, C), targets (N,)."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, lm_head_weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        weight = lm_head_weight.to(states.dtype)
+        logprobs, log_normalisers, collisions = states.new_empty((3, len(states)), dtype=torch.float32)
+        for rows in chunks(states):
+            measure(states[rows] @ weight.T, targets[rows], logprobs[rows], log_normalisers[rows], collisions[rows])
+        ctx.save_for_backward(states, lm_head_weight, targets, log_normalisers)
+        ctx.mark_non_differentiable(collisions)
+        return logprobs, collisions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        states, lm_head_weight, targets, log_normalisers = ctx.saved_tensors
+        needs_states, needs_weight = ctx.needs_input_grad[:2]
+        weight = lm_head_weight.to(states.dtype)
+        states_grad = torch.empty_like(states) if needs_states else None
+        # Summed in float32: with bfloat16 weights (sharded training) the sum over chunks would lose digits.
+        weight_grad = torch.zeros_like(lm_head_weight, dtype=torch.float32) if needs_weight else None
+        for rows in chunks(states):
+            logits = states[rows] @ weight.T
+            logits_grad = gradient(logits, targets[rows], log_normalisers[rows], grads[0][rows])
+            if states_grad is not None:
+                torch.mm(logits_grad, weight, out=states_grad[rows])
+            if weight_grad is not None:
+                weight_grad += logits_grad.T @ states[rows]
+        return states_grad, None if weight_grad is None else weight_grad.to(lm_head_weight.dtype), None
+
+
+def chunks(states: Tensor) -> list[slice]:
+    """Return the rows whose logits are alive together."""
+    num_rows = chunk_rows(is_cpu=states.device.type == "cpu")
+    return [slice(start, start + num_rows) for start in range(0, len(states), num_rows)]
+
+
+def cached_rows(logits: Tensor) -> int:
+    """Return the rows whose float32 copy is alive at a time: on CPUs few, which stay in the processor's cache."""
+    return max(1, CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
+
+
+def measure(logits: Tensor, targets: Tensor, logprobs: Tensor, log_normalisers: Tensor, collisions: Tensor) -> None:
+    """Fill in what one chunk of logits (n, V) tells of its targets (n,)."""
+    num_rows = cached_rows(logits)
+    for start in range(0, len(logits), num_rows):
+        rows = slice(start, start + num_rows)
+        precise = logits[rows].float()
+        log_normaliser = precise.logsumexp(dim=-1)
+        log_normalisers[rows] = log_normaliser
+        logprobs[rows] = precise.gather(1, targets[rows, None])[:, 0] - log_normaliser
+        collisions[rows] = (2 * precise).logsumexp(dim=-1) - 2 * log_normaliser
+
+
+def gradient(logits: Tensor, targets: Tensor, log_normalisers: Tensor, scales: Tensor) -> Tensor:
+    """Return d (sum of scales · logprobs) / d logits (n, V), in place of the logits and in their dtype."""
+    num_rows = cached_rows(logits)
+    for start in range(0, len(logits), num_rows):
+        rows = slice(start, start + num_rows)
+        probabilities = (logits[rows].float() - log_normalisers[rows, None]).exp_()
+        probabilities.mul_(-scales[rows, None]).scatter_add_(1, targets[rows, None], scales[rows, None])
+        logits[rows] = probabilities
+    return logits

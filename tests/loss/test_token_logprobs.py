@@ -1,0 +1,78 @@
+"""Log-probabilities of chunks of logits against those of all logits, in float64."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor
+
+from olmo2.loss import language_model, token_logprobs
+from olmo2.loss.token_logprobs import token_logprobs as measured
+
+NUM_ROWS, SEQ_LEN, WIDTH, VOCABULARY = 3, 7, 8, 50
+
+
+def inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states (3, 7, 8), output matrix (50, 8) in float32, labels (3, 7) of which some are not there."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = (3 * torch.randn(NUM_ROWS, SEQ_LEN, WIDTH, generator=generator)).to(dtype).requires_grad_()
+    weight = torch.randn(VOCABULARY, WIDTH, generator=generator).requires_grad_()
+    labels = torch.randint(VOCABULARY, (NUM_ROWS, SEQ_LEN), generator=generator)
+    labels[0, :3] = labels[2] = -100
+    return hidden, weight, labels
+
+
+def slow(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The same with all logits at once, in float64."""
+    logprobs = (hidden.double() @ weight.double().T).log_softmax(dim=-1)
+    has_label = labels != -100
+    own = logprobs.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    return own * has_label, (2 * logprobs).logsumexp(dim=-1) * has_label
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 4, 1024])
+@pytest.mark.parametrize("cached_logits", [1, 3 * VOCABULARY, 2**19])
+def test_values_and_gradients(chunk_rows: int, cached_logits: int) -> None:
+    hidden, weight, labels = inputs()
+    scales = torch.randn(labels.shape, generator=torch.Generator().manual_seed(1))  # as a loss of pairs has them
+    with (
+        patch.object(language_model, "CHUNK_ROWS", chunk_rows),
+        patch.object(token_logprobs, "CACHED_LOGITS", cached_logits),
+    ):
+        found = measured(hidden, weight, labels)
+        gradients = torch.autograd.grad((found.logprobs * scales).sum(), (hidden, weight))
+    logprobs, collisions = slow(hidden, weight, labels)
+    torch.testing.assert_close(found.logprobs.double(), logprobs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.collisions.double(), collisions, rtol=1e-5, atol=1e-5)
+    expected = torch.autograd.grad((logprobs * scales).sum(), (hidden, weight))
+    for ours, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(ours, theirs.float(), rtol=1e-4, atol=1e-5)
+    assert not found.collisions.requires_grad
+
+
+def test_values_without_gradients() -> None:
+    hidden, weight, labels = inputs()
+    with torch.no_grad():
+        found = measured(hidden, weight, labels)
+    torch.testing.assert_close(found.logprobs.double(), slow(hidden, weight, labels)[0], rtol=1e-5, atol=1e-5)
+    measured(hidden, weight.detach(), labels).logprobs.sum().backward()
+    assert hidden.grad is not None and weight.grad is None
+
+
+def test_no_label_at_all() -> None:
+    hidden, weight, labels = inputs()
+    found = measured(hidden, weight, torch.full_like(labels, -100))
+    assert found.logprobs.shape == labels.shape and not found.logprobs.any()
+    found.logprobs.sum().backward()
+    for tensor in (hidden, weight):
+        assert tensor.grad is not None and not tensor.grad.any()
+
+
+def test_bfloat16_states() -> None:
+    hidden, weight, labels = inputs(torch.bfloat16)
+    found = measured(hidden, weight, labels)
+    assert found.logprobs.dtype == torch.float32
+    torch.testing.assert_close(found.logprobs.double(), slow(hidden, weight, labels)[0], rtol=0.02, atol=0.1)
+    found.logprobs.sum().backward()
+    assert hidden.grad is not None and hidden.grad.dtype == torch.bfloat16
+    assert weight.grad is not None and weight.grad.dtype == torch.float32
