@@ -5,8 +5,8 @@
 
 Random weights in bfloat16, greedy answers of a fixed length behind prompts of one length. The limit is reading all
 weights but the embedding once a step, at the bandwidth that a large copy reaches in the same run; keys and values are
-not counted. Steps of one token are recorded CUDA graphs; `--eager` measures without them, `--transformers` its generate
-with the same weights beside ours.
+not counted. Steps of one token are recorded CUDA graphs; `--eager` measures without them,
+`--transformers` its generate with a model of the same shape.
 """
 
 import argparse

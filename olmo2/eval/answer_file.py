@@ -81,10 +81,7 @@ class AnswerFile:
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as self.file:
-                try:
-                    fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise UsageError(f"another process is writing to {self.path}; wait for it") from None
+                lock(self.file, self.path)
                 self.read()
                 self.file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
                 if not self.path.stat().st_size:
@@ -101,6 +98,14 @@ class AnswerFile:
         assert self.file is not None, "add is for within `adding`"
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
+
+
+def lock(file: IO[str], path: Path) -> None:
+    """Keep an open file for this process until it is closed. Raises UsageError if another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"another process is writing to {path}; wait for it") from None
 
 
 def read_header(path: Path, line: bytes) -> Mapping[str, Any]:

@@ -3,7 +3,6 @@
 TASK.judge.jsonl has a row for every reply, with a hash of the judge and of all that it was asked.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import disk_errors
+from olmo2.eval.answer_file import lock
 from olmo2.eval.ask import progress_shown
 from olmo2.eval.judge import Judge, OnReply, ignore
 from olmo2.eval.task import JudgeQuestion, JudgeReply, Task
@@ -43,10 +43,7 @@ class KeptJudge:
         """Ask the judge and keep its replies."""
         keys = list(new)
         with disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"another process is writing to {self.path}; wait for it") from None
+            lock(file, self.path)
             file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
             with progress_shown(len(new), "responses to judge") as count:
 

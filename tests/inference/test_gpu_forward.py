@@ -1,14 +1,10 @@
 """The kernels' forward equals the model's: in Triton's interpreter, which needs no GPU, and on one."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-import torch
-from packaging.version import Version
 
-triton = pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+
+from tests.inference.triton_programs import compute
 
 # Triton decides when it is imported whether it interprets.
 PROGRAM = """
@@ -90,13 +86,4 @@ print("equal")
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_equals_the_model(device: str, dtype: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    if device == "cpu" and Version(triton.__version__) < Version("3.9"):
-        pytest.skip("the interpreter of older releases of Triton fails with numpy 2.4")
-    environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "equal\n"
+    assert compute(PROGRAM, device, dtype, seconds=240) == "equal\n"

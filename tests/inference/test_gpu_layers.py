@@ -1,8 +1,5 @@
 """The kernels between the products compile; test_gpu_forward.py compares what they compute with the model."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,18 +7,13 @@ import pytest
 pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
 
 from olmo2.inference.gpu_layers import num_parts
+from tests.inference.triton_programs import compile_for_a_gpu
 
 COMPILING = """
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
 from olmo2.inference.gpu_layers import add_norm_rows, attend_part, join_parts, store_rotated_heads
 
 def check(kernel, types, constants):
-    signature = {name: types.get(name, "i32") for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    made = compile(source, target=GPUTarget("cuda", 90, 32)).asm
-    assert len(made["cubin"]) > 1000
-    before, after = made["ptx"].split("griddepcontrol.wait", 1)
+    before, after = compiled(kernel, types, constants).split("griddepcontrol.wait", 1)
     assert "st.global" not in before and "ld.global" not in before, "nothing is touched before the wait"
     assert "st.global" in after
 
@@ -40,12 +32,7 @@ for kind in ("bf16", "fp16", "fp32"):
 
 def test_the_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
     """For one that is not here; only then does Triton's compiler see them."""
-    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILING], env=environment, capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == 0, done.stderr
+    compile_for_a_gpu(COMPILING, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,12 @@
 """The GPU's products equal those of floating-point weights: in Triton's interpreter, which needs no GPU, and on one."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
-from packaging.version import Version
 
-triton = pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+pytest.importorskip("triton", reason="the kernels for GPUs are written in Triton")
+
+from tests.inference.triton_programs import compile_for_a_gpu, compute
 
 # Triton decides when it is imported whether it interprets.
 PROGRAM = """
@@ -82,30 +79,16 @@ print("equal")
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_products_equal_those_of_the_weights(device: str, dtype: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    if device == "cpu" and Version(triton.__version__) < Version("3.9"):
-        pytest.skip("the interpreter of older releases of Triton fails with numpy 2.4")
-    environment = os.environ | {"TRITON_INTERPRET": "01"[device == "cpu"]}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, device, dtype], env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "equal\n"
+    assert compute(PROGRAM, device, dtype, seconds=120) == "equal\n"
 
 
 COMPILING = """
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
 from olmo2.inference.gpu_products import gate_rows, one_token, some_tokens, unpack_rows
 
 def check(kernel, types, constants):
-    signature = {name: types.get(name, "i32") for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    made = compile(source, target=GPUTarget("cuda", 90, 32)).asm
-    assert len(made["cubin"]) > 1000
+    ptx = compiled(kernel, types, constants)
     if kernel is one_token:  # nothing is written, and but for weights nothing read, before the wait
-        before, after = made["ptx"].split("griddepcontrol.wait", 1)
+        before, after = ptx.split("griddepcontrol.wait", 1)
         assert "st.global" not in before and "st.global" in after
 
 for kind in ("bf16", "fp16", "fp32"):
@@ -125,9 +108,4 @@ for kind in ("bf16", "fp16", "fp32"):
 
 def test_the_kernels_compile_for_a_gpu(tmp_path: Path) -> None:
     """For one that is not here; only then does Triton's compiler see them."""
-    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILING], env=environment, capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == 0, done.stderr
+    compile_for_a_gpu(COMPILING, tmp_path)
