@@ -25,9 +25,14 @@ class Positions:
     tensor_rank: int = 0
 
     @property
+    def num_shares(self) -> int:
+        """How many ranks compute one sequence together."""
+        return self.context_ranks * self.tensor_ranks
+
+    @property
     def is_split(self) -> bool:
         """Whether this rank computes less than the whole sequence."""
-        return self.context_ranks * self.tensor_ranks > 1
+        return self.num_shares > 1
 
     def require_divisible(self, seq_len: int) -> None:
         """Raise UsageError unless every rank gets the same number of positions."""

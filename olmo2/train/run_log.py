@@ -73,7 +73,7 @@ class RunLog:
             "unix_seconds": time.time(),
         }
         if not metrics.is_left_out:
-            values |= self.found | self.speed.measure()
+            values |= metrics.measures | self.found | self.speed.measure()
         if not self.is_main:
             return
         if not metrics.is_left_out:
