@@ -72,7 +72,7 @@ class CheckpointWriter:
         self.folder = folder
         weights = model.state_dict()
         snapshot = take_snapshot(weights, optimizer_tensors, self.ranks, is_copied=self.background)
-        dtype = weights["lm_head.weight"].dtype
+        dtype = weights["model.norm.weight"].dtype
 
         def write() -> None:
             with disk_errors(folder):
