@@ -23,6 +23,7 @@ from olmo2.train.run_identity import RUN_FILE
 FIXED_SETTINGS = (
     "verb",
     "model",
+    "lora",
     "run.stage",
     "run.seed",
     "run.global_batch_tokens",

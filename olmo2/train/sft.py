@@ -7,6 +7,7 @@ from pydantic import Field
 from olmo2.base.config import Settings
 from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start
@@ -38,6 +39,8 @@ class SftRecipe(TrainRecipe):
     """model folder or hub name to start from; only its weights are used"""
     data: ConversationDataSettings
     schedule: LinearSchedule = LinearSchedule()
+    lora: LoraSettings | None = None
+    """train adapters beside the weights instead of the weights; null = all weights"""
 
 
 def sft(recipe: SftRecipe) -> Path:
