@@ -1,13 +1,15 @@
 """From a recipe to everything the loop needs: model, optimizer, batches, evaluation, and where a run goes on."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from olmo2.base.errors import UsageError
+from olmo2.base.seeds import stream_seed
+from olmo2.checkpoint.adapter import base_fingerprint, stored_adapter
 from olmo2.checkpoint.folder import open_model
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.checkpoint.names import checkpoint_name
@@ -16,6 +18,7 @@ from olmo2.data.batch import Sequences
 from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.data.step_plan import Phase, make_phases
+from olmo2.model.lora import LoraSettings, add_lora, initial_adapters
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import STATE_DTYPES, build_optimizer, restore_optimizer
@@ -43,6 +46,7 @@ class Start:
     parent: str | None = None  # the checkpoint it came from
     optimizer_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     goes_on: RunState | None = None  # the state whose steps, data position and schedule are taken up too
+    adapter: Path | None = None  # the checkpoint with what an adapter to these weights has learnt
 
 
 @dataclass
@@ -98,7 +102,7 @@ def assemble(
     ranks.wait_for_main()
     checkpoint = run_to_resume(recipe)
     require_same_step(checkpoint, ranks)
-    begin = start() if checkpoint is None else start_of(checkpoint)
+    begin = start() if checkpoint is None else start_of(checkpoint, start, lora_of(recipe))
     state = begin.goes_on
     sequences = sequences_of(begin.tokenizer)
     if checkpoint and state and state.data != sequences.fingerprint():
@@ -143,10 +147,20 @@ def assemble(
     )
 
 
-def start_of(checkpoint: Path) -> Start:
-    """Return the start of a run that goes on from one of its own checkpoints."""
-    config, tokenizer, weights = open_model(checkpoint)
+def lora_of(recipe: TrainRecipe) -> LoraSettings | None:
+    """Return what adapters a stage trains; None = it trains all weights."""
+    return getattr(recipe, "lora", None)
+
+
+def start_of(checkpoint: Path, start: Callable[[], Start], lora: LoraSettings | None) -> Start:
+    """Return the start of a run that goes on from one of its own checkpoints.
+
+    The weights beside an adapter, which no checkpoint of the run holds, are those of its `start` once more.
+    """
     tensors, state = load_trainer_state(checkpoint)
+    if lora is not None:
+        return replace(start(), optimizer_tensors=tensors, goes_on=state, adapter=checkpoint)
+    config, tokenizer, weights = open_model(checkpoint)
     return Start(config, tokenizer, weights.items(), state.parent, tensors, goes_on=state)
 
 
@@ -154,17 +168,44 @@ def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transf
     """Return the model on its devices with its weights, and what there is to say of its compilation."""
     if ranks.device.type == "cpu":
         tune_allocator()
+    compute_dtype, lora = choose_compute_dtype(recipe.run.dtype, ranks.device), lora_of(recipe)
     with torch.device("meta"):
         model = Transformer(begin.config)
-    about_compilation = spread(
-        model,
-        ranks,
-        recipe.parallel,
-        compute_dtype=choose_compute_dtype(recipe.run.dtype, ranks.device),
-        compile=recipe.run.compile,
-    )
-    fill(model, begin.weights)
+    if lora is not None:
+        require_lora_alone(recipe, ranks)
+        add_lora(model, lora, compute_dtype)
+    about_compilation = spread(model, ranks, recipe.parallel, compute_dtype=compute_dtype, compile=recipe.run.compile)
+    fill(model, begin.weights if lora is None else with_adapters(begin, model, recipe.run.seed))
+    require_same_base(begin, model)
     return model, about_compilation
+
+
+def require_lora_alone(recipe: TrainRecipe, ranks: Ranks) -> None:
+    """Raise UsageError where adapters would meet what they are not made for."""
+    if ranks.world_size > 1:
+        raise UsageError(
+            f"lora: adapters are trained on one device, and {ranks.world_size} processes were started; start one, or "
+            "set lora to null"
+        )
+    if recipe.parallel.float8:
+        raise UsageError("lora: adapters do not go with products in float8; set parallel.float8 to false")
+
+
+def with_adapters(begin: Start, model: Transformer, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield all weights of a model with adapters: new ones, or those of the checkpoint that the run goes on from."""
+    new = initial_adapters(model, stream_seed(seed, "lora"))
+    trained = dict(new if begin.adapter is None else stored_adapter(begin.adapter, model))
+    yield from ((name, tensor) for name, tensor in begin.weights if name not in trained)
+    yield from trained.items()
+
+
+def require_same_base(begin: Start, model: Transformer) -> None:
+    """Raise UsageError if an adapter that a run goes on with has learnt beside other weights than those of `begin`."""
+    if begin.adapter and begin.goes_on and begin.goes_on.base != base_fingerprint(model.state_dict()):
+        raise UsageError(
+            f"{begin.adapter} was trained on another model than {begin.parent}: shapes are equal, weights are not; "
+            "load_path must name the one that the run began with"
+        )
 
 
 def phases_of(recipe: TrainRecipe, seq_len: int, context: int, ranks: Ranks) -> list[Phase]:

@@ -26,6 +26,7 @@ HELDOUT_PREFIX = "heldout-"
 FIXED_SETTINGS = (
     "verb",
     "model",
+    "lora",
     "run.stage",
     "run.seed",
     "run.global_batch_tokens",

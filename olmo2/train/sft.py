@@ -7,6 +7,7 @@ from pydantic import Field
 from olmo2.base.config import Settings
 from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start
@@ -53,6 +54,8 @@ class SftRecipe(TrainRecipe):
     data: ConversationDataSettings
     schedule: LinearSchedule = LinearSchedule()
     loss: SftLossSettings = SftLossSettings()
+    lora: LoraSettings | None = None
+    """train adapters beside the weights instead of the weights; null = all weights"""
 
 
 def sft(recipe: SftRecipe) -> Path:
