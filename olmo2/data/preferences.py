@@ -32,6 +32,8 @@ class PairCounts:
 
     truncated: int = 0
     """pairs of which a conversation was cut on the right"""
+    too_long: int = 0
+    """left out: a conversation is longer than its length, and was to be read as a whole"""
     without_target: int = 0
     """left out: no assistant's word of a conversation is within its length"""
     alike: int = 0
@@ -73,9 +75,9 @@ class Preferences(DocumentRows):
         counts = self.counts
         return (
             f"{self.num_pairs:,} pairs in {len(self):,} rows of {self.seq_len:,} tokens ({self.filled_ratio:.1%} "
-            f"filled, {self.num_targets:,} targets); {counts.truncated:,} were truncated, {counts.without_target:,} "
-            f"dropped because no target was left, and {counts.alike:,} because chosen and rejected did not "
-            "differ as far as they are read"
+            f"filled, {self.num_targets:,} targets); {counts.truncated:,} were truncated; dropped were "
+            f"{counts.too_long:,} that were too long, {counts.without_target:,} of which no target was left, and "
+            f"{counts.alike:,} whose chosen and rejected do not differ as far as they are read"
         )
 
 
@@ -124,37 +126,59 @@ class PreferenceDataSettings(Settings):
     """tokens of one training row, of one pair or several: each conversation is cut on the right to half of it"""
     pack: bool = True
     """put several pairs into one row, each conversation seeing only itself"""
-    last_turn_only: bool = False
-    """learn from the last assistant's turn alone; false = from all of them, as the published models ran"""
     heldout_paths: list[str] = []
     """pairs that are not trained on: run.evaluate_every_steps says how often they are told apart"""
 
     def pairs(self, tokenizer: Tokenizer) -> Preferences:
         """Read and tokenize the pairs to train on, and say what was cut or left out."""
-        return self._read(self.paths, "data.paths", tokenizer)
+        return self.read(self.paths, "data.paths", tokenizer)
 
     def heldout_pairs(self, tokenizer: Tokenizer) -> Preferences:
         """Read and tokenize the others."""
-        return self._read(self.heldout_paths, "data.heldout_paths", tokenizer)
+        return self.read(self.heldout_paths, "data.heldout_paths", tokenizer)
 
-    def _read(self, paths: list[str], setting: str, tokenizer: Tokenizer) -> Preferences:
-        pairs = read_preferences(self, paths, setting, tokenizer)
-        print(f"{setting}: {pairs.summary()}")
-        return pairs
+    def read(self, paths: list[str], setting: str, tokenizer: Tokenizer) -> Preferences:
+        """Read and tokenize pairs as the stage that learns from them wants them."""
+        raise NotImplementedError
+
+
+class ResponseDataSettings(PreferenceDataSettings):
+    """Pairs whose responses are learned from token by token."""
+
+    last_turn_only: bool = False
+    """learn from the last assistant's turn alone; false = from all of them, as the published models ran"""
+
+    def read(self, paths: list[str], setting: str, tokenizer: Tokenizer) -> Preferences:
+        """Read and tokenize pairs, each conversation cut on the right."""
+        return read_preferences(self, paths, setting, tokenizer, last_turn_only=self.last_turn_only)
+
+
+class WholePairDataSettings(PreferenceDataSettings):
+    """Pairs that are judged as a whole: one with a conversation that is longer than half of seq_len is left out."""
+
+    def read(self, paths: list[str], setting: str, tokenizer: Tokenizer) -> Preferences:
+        """Read and tokenize the pairs that have room."""
+        return read_preferences(self, paths, setting, tokenizer, whole_only=True)
 
 
 def read_preferences(
-    settings: PreferenceDataSettings, paths: list[str], setting: str, tokenizer: Tokenizer
+    settings: PreferenceDataSettings,
+    paths: list[str],
+    setting: str,
+    tokenizer: Tokenizer,
+    *,
+    last_turn_only: bool = False,
+    whole_only: bool = False,
 ) -> Preferences:
-    """Read and tokenize every pair of `paths`, which `setting` names in errors.
+    """Read and tokenize every pair of `paths`, which `setting` names in errors, and say what was cut or left out.
 
     Raises UsageError, naming file and line, for a row that is no pair, and if no pair is left at all.
     """
     longest = settings.seq_len // 2
-    collected = PairCollector(longest)
+    collected = PairCollector(longest, whole_only=whole_only)
     for place, row in read_rows(paths, setting):
         try:
-            collected.add(encode_pair(tokenizer, row, last_turn_only=settings.last_turn_only))
+            collected.add(encode_pair(tokenizer, row, last_turn_only=last_turn_only))
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from None
     if not collected.ends:
@@ -162,32 +186,37 @@ def read_preferences(
             f"{setting}: no pair of {', '.join(paths)} has assistants' messages that differ within {longest} tokens; "
             "raise data.seq_len, of which each conversation has half, or give other pairs"
         )
-    return Preferences(
+    pairs = Preferences(
         collected.documents(),
         seq_len=settings.seq_len,
         pad_id=tokenizer.pad_id,
         pack=settings.pack,
         counts=collected.counts,
     )
+    print(f"{setting}: {pairs.summary()}")
+    return pairs
 
 
 class PairCollector:
-    """Gathers encoded pairs, each conversation cut on the right to `longest` tokens."""
+    """Gathers encoded pairs, each conversation cut on the right to `longest` tokens unless only whole ones count."""
 
-    def __init__(self, longest: int) -> None:
-        self.longest = longest
+    def __init__(self, longest: int, *, whole_only: bool = False) -> None:
+        self.longest, self.whole_only = longest, whole_only
         self.counts = PairCounts()
         self.input_ids, self.is_target, self.ends = array("i"), bytearray(), array("q")
 
     def add(self, pair: Sequence[Encoded]) -> None:
         """Take a pair unless nothing can be learned of it."""
         cut = [(ids[: self.longest], targets[: self.longest]) for ids, targets in pair]
-        if not all(any(targets[1:]) for _, targets in cut):  # nothing predicts the first token
+        is_cut = any(len(ids) > self.longest for ids, _ in pair)
+        if is_cut and self.whole_only:
+            self.counts.too_long += 1
+        elif not all(any(targets[1:]) for _, targets in cut):  # nothing predicts the first token
             self.counts.without_target += 1
         elif cut[0][0] == cut[1][0]:
             self.counts.alike += 1
         else:
-            self.counts.truncated += any(len(ids) > self.longest for ids, _ in pair)
+            self.counts.truncated += is_cut
             for ids, targets in cut:
                 self.input_ids.extend(ids)
                 self.is_target.extend(targets)

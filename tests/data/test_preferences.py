@@ -9,7 +9,7 @@ import pytest
 
 from olmo2.base.errors import UsageError
 from olmo2.data.batch import IGNORED_LABEL
-from olmo2.data.preferences import PreferenceDataSettings, Preferences, encode_pair, only_last_turn
+from olmo2.data.preferences import Preferences, ResponseDataSettings, WholePairDataSettings, encode_pair, only_last_turn
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -30,7 +30,7 @@ def write(file: Path, rows: list[Any]) -> str:
 
 
 def read(path: str, tokenizer: Tokenizer, **settings: Any) -> Preferences:
-    return PreferenceDataSettings(paths=[path], **({"seq_len": 256} | settings)).pairs(tokenizer)
+    return ResponseDataSettings(paths=[path], **({"seq_len": 256} | settings)).pairs(tokenizer)
 
 
 def learned(pairs: Preferences, tokenizer: Tokenizer, row: int = 0) -> list[str]:
@@ -115,7 +115,10 @@ def test_what_is_cut_and_left_out(tmp_path: Path, tokenizer: Tokenizer, capsys: 
     assert (pairs.counts.truncated, pairs.counts.without_target, pairs.counts.alike) == (1, 1, 1)
     assert pairs.num_pairs == 2 and max(np.diff([0, *pairs.documents.ends])) == 40
     printed = capsys.readouterr().out
-    assert "2 pairs in" in printed and "1 were truncated, 1 dropped because no target was left, and 1" in printed
+    assert (
+        "2 pairs in" in printed
+        and "1 were truncated; dropped were 0 that were too long, 1 of which no target was left, and 1" in printed
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,9 @@ def test_no_pair_is_left(tmp_path: Path, tokenizer: Tokenizer) -> None:
     path = write(tmp_path / "a.jsonl", [pair(0)])
     with pytest.raises(UsageError, match=r"data\.paths: no pair of .*a\.jsonl .* within 4 tokens; raise data\.seq_len"):
         read(path, tokenizer, seq_len=8)
+
+
+def test_pairs_that_are_judged_as_a_whole_are_not_cut(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    rows = [pair(0), {"chosen": turns("1?", "word " * 60), "rejected": turns("1?", "No.")}]
+    pairs = WholePairDataSettings(paths=[write(tmp_path / "a.jsonl", rows)], seq_len=80).pairs(tokenizer)
+    assert pairs.num_pairs == 1 and (pairs.counts.too_long, pairs.counts.truncated) == (1, 0)
