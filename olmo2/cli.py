@@ -66,6 +66,7 @@ VERBS: dict[str, Verb] = {
         Verb("inference", "quantize", "model folder -> one of 8 or 4 bits a weight, and what that costs"),
         Verb("inference", "generate", "continue a text"),
         Verb("inference", "chat", "talk to a model"),
+        Verb("inference", "reward", "reward model + conversations, or pairs of them -> rewards, accuracy"),
         Verb("eval", "tasks", "list the benchmarks"),
         Verb("eval", "fetch", "get published examples and texts that benchmarks need, once"),
         Verb("eval", "prompts", "print what a benchmark asks"),

@@ -1,22 +1,18 @@
 """What the tests of checkpoints share: a run that saves, and the model as transformers writes it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from olmo2.checkpoint.folder import write_model_folder
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
-from olmo2.model.init import initialise
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.conftest import TINY
 
 Save = Callable[..., Path]
 
@@ -89,13 +85,3 @@ def hf_folder(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> 
     model.save_pretrained(folder)
     tokenizer.save(folder)
     return folder
-
-
-@pytest.fixture
-def reward_folder(tmp_path: Path, tokenizer: Tokenizer) -> Path:
-    """A reward model with the shape of the tiny model."""
-    model = Transformer(replace(TINY, head="reward"))
-    initialise(model, 3)
-    (tmp_path / "reward").mkdir()
-    write_model_folder(tmp_path / "reward", model.state_dict(), model.config, tokenizer, dtype=torch.float32)
-    return tmp_path / "reward"
