@@ -110,7 +110,7 @@ def test_it_learns_what_a_slow_reference_learns(corpus: Path, parent: Path) -> N
     checkpoint = sft(lora_recipe(corpus))
     rows = [row["loss_nats"] for row in read_metrics(corpus / "sft")]
     assert rows == pytest.approx(expected, rel=1e-4)
-    assert rows[-1] < 0.95 * rows[0]
+    assert rows[-1] < rows[0] - 0.1
     merge(MergeRecipe(adapter=str(checkpoint), output=str(corpus / "merged")))
     for name, weight in load_file(corpus / "merged" / "model.safetensors").items():
         torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-4)
