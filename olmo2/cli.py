@@ -55,6 +55,7 @@ VERBS: dict[str, Verb] = {
         Verb("checkpoint", "reshard", "checkpoint -> the same with larger or smaller files"),
         Verb("train", "finetune", "checkpoint + token files, with or without label masks -> checkpoints"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
+        Verb("train", "dpo", "preference tuning: checkpoint + pairs of conversations -> checkpoints"),
         Verb("checkpoint", "merge", "adapter of a training run or of PEFT + its model -> model folder"),
         Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),

@@ -258,8 +258,11 @@ class ZstandardReader(io.RawIOBase):
         return size
 
 
-def read_parquet(file: Path, text_field: str) -> Iterator[tuple[int, object]]:
-    """Yield (row, values) for every row of a Parquet file; of the columns, only those that a document needs."""
+def read_parquet(file: Path, text_field: str | None) -> Iterator[tuple[int, object]]:
+    """Yield (row, values) for every row of a Parquet file; of the columns, only those that a document needs.
+
+    With no `text_field` all columns are read.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
@@ -269,8 +272,8 @@ def read_parquet(file: Path, text_field: str) -> Iterator[tuple[int, object]]:
     try:
         with parquet.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
-            columns = [name for name in (text_field, "id", "source") if name in names]
-            if text_field not in columns:
+            columns = names if text_field is None else [n for n in (text_field, "id", "source") if n in names]
+            if text_field is not None and text_field not in columns:
                 raise UsageError(no_field(str(file), text_field, names))
             for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
                 yield from enumerate(batch.to_pylist(), done + 1)

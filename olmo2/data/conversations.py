@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -149,6 +150,14 @@ def read_conversations(paths: Sequence[str], tokenizer: Tokenizer, *, seq_len: i
 
 def read_messages(paths: Sequence[str], setting: str = "data.paths") -> Iterator[tuple[str, list[Mapping[str, str]]]]:
     """Yield (file:line, messages) for every row of `paths`, in that order; `setting` is named in errors."""
+    for place, row in read_rows(paths, setting):
+        if not isinstance(row.get("messages"), list):
+            raise UsageError(f'{place}: the row must be an object with a list "messages"')
+        yield place, row["messages"]
+
+
+def read_rows(paths: Sequence[str], setting: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (file:line, row) for every row of `paths`, in that order; `setting` is named in errors."""
     for path in paths:
         found = find_files(path, setting=setting)
         if Path(path).expanduser().is_dir():
@@ -157,11 +166,10 @@ def read_messages(paths: Sequence[str], setting: str = "data.paths") -> Iterator
                 raise UsageError(f"{setting}: the folder {path} holds no JSON lines and no Parquet file")
         for file, _ in found:
             _, suffix, compression = split_name(file)
-            rows = read_parquet(file, "messages") if suffix == ".parquet" else read_json_lines(file, compression)
             number = 0
-            for number, row in rows:
-                if not isinstance(row, Mapping) or not isinstance(row.get("messages"), list):
-                    raise UsageError(f'{file}:{number}: the row must be an object with a list "messages"')
-                yield f"{file}:{number}", row["messages"]
+            for number, row in read_parquet(file, None) if suffix == ".parquet" else read_json_lines(file, compression):
+                if not isinstance(row, Mapping):
+                    raise UsageError(f"{file}:{number}: the row must be an object")
+                yield f"{file}:{number}", row
             if number == 0:
                 raise UsageError(f"{file} is empty; it must hold conversations, one JSON object a line")

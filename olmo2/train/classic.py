@@ -92,7 +92,7 @@ def require_shape(old: ClassicConfig, recipe: PretrainRecipe | FinetuneRecipe) -
     if not (folder / CONFIG_FILE).is_file():
         return  # a run, a hub name or nothing: loading it will tell
     there = read_model_config(folder)
-    here = replace(there, **shape(old))
+    here = replace(there, **shape(old))  # type: ignore[arg-type]
     if here != there:
         raise UsageError(
             f"{old.source}: model is not that of load_path ({describe_differences(there, here)}); use the config of "

@@ -23,6 +23,7 @@ from olmo2.parallel.ranks import alone
 from olmo2.parallel.workload import Workload
 from olmo2.train.assemble import phases_of
 from olmo2.train.consequences import shape_of
+from olmo2.train.dpo import DpoRecipe
 from olmo2.train.finetune import FinetuneRecipe
 from olmo2.train.forecast import forecast
 from olmo2.train.midtrain import MidtrainRecipe
@@ -93,7 +94,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def workload_of(recipe: TrainRecipe, config: ModelConfig, devices: int, hardware: Hardware) -> Workload:
     """Return what one device does in a step. Raises UsageError if the recipe cannot be spread over so many devices."""
-    assert isinstance(recipe, PretrainRecipe | MidtrainRecipe | FinetuneRecipe | SftRecipe)
+    assert isinstance(recipe, PretrainRecipe | MidtrainRecipe | FinetuneRecipe | SftRecipe | DpoRecipe)
     run, seq_len = recipe.run, recipe.data.seq_len
     if recipe.parallel.float8 and hardware.fp8_flops is None:
         raise UsageError(f"parallel.float8: {hardware.name} has no products in float8; set it to false")

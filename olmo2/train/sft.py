@@ -12,7 +12,8 @@ from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.objective import Objective, Reduction, next_token
+from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
 class ConversationDataSettings(Settings):
@@ -32,6 +33,19 @@ class ConversationDataSettings(Settings):
         return conversations
 
 
+class SftLossSettings(LossSettings):
+    """The loss of instruction tuning."""
+
+    reduction: Reduction = "mean"
+    """mean: over the target tokens of the global batch; sum: over the tokens of each conversation, and the mean of that
+    over conversations, as the published models ran: the same direction, with a gradient as many times as large as a
+    conversation has targets, so that optim.max_grad_norm cuts nearly every step to the same length"""
+
+    def objective(self) -> Objective:
+        """Return what the stage minimises."""
+        return next_token(self.z_loss_weight, self.reduction)
+
+
 class SftRecipe(TrainRecipe):
     """Everything that instruction tuning needs to know."""
 
@@ -39,6 +53,7 @@ class SftRecipe(TrainRecipe):
     """model folder or hub name to start from; only its weights are used"""
     data: ConversationDataSettings
     schedule: LinearSchedule = LinearSchedule()
+    loss: SftLossSettings = SftLossSettings()
     lora: LoraSettings | None = None
     """train adapters beside the weights instead of the weights; null = all weights"""
 
@@ -50,4 +65,4 @@ def sft(recipe: SftRecipe) -> Path:
         config, tokenizer, weights = open_model(find_model_folder(recipe.load_path))
         return Start(config, tokenizer, weights.items(), recipe.load_path)
 
-    return run_stage(recipe, start, recipe.data.conversations)
+    return run_stage(recipe, start, recipe.data.conversations, recipe.loss.objective())

@@ -13,12 +13,16 @@ from torch import Tensor
 
 from olmo2.base.config import parse_recipe
 from olmo2.base.errors import UsageError
+from olmo2.checkpoint.adapter import base_fingerprint
 from olmo2.checkpoint.folder import load_model, write_model_folder
 from olmo2.checkpoint.keep import damage
 from olmo2.checkpoint.merge import MergeRecipe, merge
+from olmo2.checkpoint.reward_start import open_reward_start
 from olmo2.model.init import initialise
+from olmo2.model.reward_head import scores_at
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
+from tests.checkpoint.conftest import ADAPTERS, random_adapters, run_state, save_now
 
 INPUT_IDS = torch.randint(380, (2, 12), generator=torch.Generator().manual_seed(0))
 
@@ -67,6 +71,45 @@ def test_an_adapter_that_peft_wrote(hf_folder: Path, tmp_path: Path, settings: d
     theirs = merged_by_peft(hf_folder, tmp_path / "theirs")
     changed = [name for name, weight in weights.items() if not torch.equal(weight, base[name])]
     assert len(changed) == (4 if settings else 14)
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("base_name", ["hf_folder", "reward_folder"])
+def test_a_reward_model_that_we_trained(
+    base_name: str, request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """From a language model or from a reward model; transformers and PEFT give the scores that the merged one gives."""
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    base = request.getfixturevalue(base_name)
+    config, _, weights = open_reward_start(base, seed=4)
+    model = Transformer(config)
+    model.load_state_dict(dict(weights))
+    adapted = random_adapters(model, ADAPTERS)
+    state = run_state(2, stage="reward", parent=str(base), base=base_fingerprint(adapted.state_dict()))
+    folder = tmp_path / "run" / "reward-step2-tokens1M"
+    save_now(folder, adapted, tokenizer, optimizer_tensors={}, state=state, recipe_text="", lora=ADAPTERS)
+    merge(MergeRecipe(adapter=str(folder), output=str(tmp_path / "merged")))
+    merged, _ = load_model(tmp_path / "merged", head="reward")
+    last = torch.tensor([11, 11])
+    expected = adapted(INPUT_IDS, head=scores_at(last))
+    torch.testing.assert_close(merged(INPUT_IDS, head=scores_at(last)), expected, rtol=1e-4, atol=1e-5)
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    classifier.config.pad_token_id = None
+    theirs = torch.cat([peft.PeftModel.from_pretrained(classifier, folder)(row[None]).logits for row in INPUT_IDS])
+    torch.testing.assert_close(theirs[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reward_model_that_peft_trained(hf_folder: Path, tmp_path: Path) -> None:
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(hf_folder, num_labels=1)
+    config = peft.LoraConfig(r=4, target_modules=["v_proj"], init_lora_weights=False, task_type="SEQ_CLS")
+    model = peft.get_peft_model(classifier, config)
+    model.save_pretrained(tmp_path / "theirs")
+    merge(MergeRecipe(adapter=str(tmp_path / "theirs"), output=str(tmp_path / "merged")))
+    weights = load_file(tmp_path / "merged" / "model.safetensors")
+    theirs = model.merge_and_unload().state_dict()
+    assert weights.keys() == theirs.keys()
     for name, weight in weights.items():
         torch.testing.assert_close(weight, theirs[name], rtol=0, atol=1e-6)
 

@@ -176,7 +176,7 @@ def test_fingerprint_changes_with_what_is_trained_on(tmp_path: Path, letters: An
     ("line", "message"),
     [
         ("{bad", r"a\.jsonl:2: .*JSON"),
-        ('["a"]', r'a\.jsonl:2: .*"messages"'),
+        ('["a"]', r"a\.jsonl:2: the row must be an object"),
         ('{"prompt": "a"}', r'a\.jsonl:2: .*"messages"'),
         ('{"messages": "a"}', r'a\.jsonl:2: .*"messages"'),
         ('{"messages": [{"role": "robot", "content": "a"}]}', r"a\.jsonl:2: no role robot"),
