@@ -18,13 +18,16 @@ from olmo2.base.files import read_json, write_json
 from olmo2.checkpoint.keep import CONTENTS_FILE, TRAINER_FOLDER, latest_checkpoint
 from olmo2.checkpoint.load import ADAPTER_CONFIG_FILE, CONFIG_FILE, require_complete
 from olmo2.checkpoint.revision import checkpoint_of_run, split_revision
+from olmo2.checkpoint.reward_start import SCORE_WEIGHT
 from olmo2.checkpoint.tensors import DTYPES, StoredTensors
-from olmo2.model.lora import PROJECTIONS, SCORE, LoraSettings, trained_parameters
+from olmo2.model.init import SCORE
+from olmo2.model.lora import PROJECTIONS, LoraSettings, trained_parameters
 from olmo2.model.transformer import Transformer
 
 ADAPTER = "adapter_model"  # stem of the file's name: PEFT knows one file only
 ADAPTER_FILE = f"{ADAPTER}.safetensors"
 PREFIX = "base_model.model."
+SCORES = {SCORE, "classifier"}  # what PEFT calls the head of a model that classifies, whichever it has
 LETTERS = ("A", "B")
 FINGERPRINT_NUMBERS = 1024  # of a weight's first row
 # What PEFT's file says that does not change the product. All else must be unset, so that no kind of adapter that
@@ -47,6 +50,7 @@ class Adapter:
     scale: float  # of B·A
     tensors: StoredTensors
     targets: dict[str, tuple[str, str]]  # weight of the model -> names of A and B in the file
+    has_score: bool  # whether it brings the head of a reward model along
 
 
 def write_adapter_config(folder: Path, lora: LoraSettings, base: str | None, *, has_score: bool) -> None:
@@ -145,6 +149,7 @@ def open_adapter(folder: Path) -> Adapter:
         alpha / (math.sqrt(rank) if values.get("use_rslora") else rank),
         tensors,
         targets_of(folder / ADAPTER_FILE, tensors, int(rank)),
+        has_score=PREFIX + SCORE_WEIGHT in tensors,
     )
 
 
@@ -159,6 +164,8 @@ def positive(values: dict[str, Any], name: str, source: Path) -> float:
 def require_plain(values: dict[str, Any], source: Path) -> None:
     """Raise UsageError naming the first setting of a PEFT adapter with which B·A is not all that it adds."""
     unknown = {name: value for name, value in values.items() if name not in HARMLESS and value}
+    if values.get("task_type") == "SEQ_CLS" and set(values.get("modules_to_save") or ()) <= SCORES:
+        unknown.pop("modules_to_save", None)
     if values.get("bias", "none") != "none":
         unknown["bias"] = values["bias"]
     if values.get("init_lora_weights", True) not in HARMLESS_BEGINNINGS:
@@ -173,7 +180,7 @@ def require_plain(values: dict[str, Any], source: Path) -> None:
 def targets_of(file: Path, tensors: StoredTensors, rank: int) -> dict[str, tuple[str, str]]:
     """Return which weights an adapter changes by which two tensors; UsageError for anything else in its file."""
     found: dict[str, dict[str, str]] = {}
-    for name in tensors:
+    for name in (name for name in tensors if name != PREFIX + SCORE_WEIGHT):
         module, dot, letter = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")
         is_known = name.startswith(PREFIX) and name.endswith(".weight") and dot and letter in LETTERS
         if not is_known or module.rpartition(".")[2] not in PROJECTIONS:

@@ -20,7 +20,7 @@ from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER, remove_leftovers,
 from olmo2.checkpoint.load import OPTIMIZER
 from olmo2.checkpoint.run_state import RunState, write_run_state
 from olmo2.checkpoint.tensors import MAX_SHARD_BYTES, WEIGHTS, plan_files, write_index, write_tensors
-from olmo2.model.lora import SCORE, LoraSettings
+from olmo2.model.lora import LoraSettings
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import whole
@@ -89,7 +89,7 @@ class CheckpointWriter:
                     if lora is None:
                         write_descriptions(partial, model.config, tokenizer, dtype)
                     else:
-                        write_adapter_config(partial, lora, state.parent, has_score=hasattr(model, SCORE))
+                        write_adapter_config(partial, lora, state.parent, has_score=model.config.head == "reward")
                         tokenizer.save(partial)
                     for where, stem, plan, num_bytes in snapshot.indexes:
                         write_index(partial / where, stem, plan, num_bytes)

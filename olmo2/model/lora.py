@@ -1,7 +1,7 @@
 """Low-rank adapters: what a projection learns is a product of two narrow matrices beside its frozen weight.
 
 y = W·x + scale · B·(A·x), with scale alpha / rank. Only A and B are trained, in float32; embedding, norms, W and the
-output matrix stay as they are. There is no dropout.
+output matrix stay as they are, but for the head of a reward model, which is trained too. There is no dropout.
 
 Shapes   I in_features · O out_features · R rank; W (O, I) · A (R, I) · B (O, R)
 Source   LoRA (arXiv 2106.09685); names and initial values are PEFT's
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from olmo2.base.config import Settings
 from olmo2.base.suggestions import nearest
+from olmo2.model.init import SCORE
 from olmo2.model.linear import Linear
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-SCORE = "score"  # of a reward model: a head that begins at random is trained as a whole
 
 
 class LoraSettings(Settings):
@@ -78,7 +78,7 @@ def add_lora(model: nn.Module, settings: LoraSettings, frozen_dtype: torch.dtype
     are.
     """
     for name, parameter in model.named_parameters():
-        if name != f"{SCORE}.weight":
+        if name != f"{SCORE}.weight":  # the head of a reward model begins at random: it is trained as a whole
             parameter.requires_grad_(False)
             if parameter.dim() > 1:
                 parameter.data = parameter.data.to(frozen_dtype)

@@ -1,6 +1,6 @@
 """From a recipe to everything the loop needs: model, optimizer, batches, evaluation, and where a run goes on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from olmo2.base.errors import UsageError
-from olmo2.base.seeds import stream_seed
-from olmo2.checkpoint.adapter import base_fingerprint, stored_adapter
 from olmo2.checkpoint.folder import open_model
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.checkpoint.names import checkpoint_name
@@ -18,7 +16,7 @@ from olmo2.data.batch import Sequences
 from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.data.step_plan import Phase, make_phases
-from olmo2.model.lora import LoraSettings, add_lora, initial_adapters
+from olmo2.model.lora import LoraSettings, add_lora
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import STATE_DTYPES, build_optimizer, restore_optimizer
@@ -29,6 +27,7 @@ from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, own_part
 from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.adapters import lora_of, require_lora_alone, require_same_base, with_adapters
 from olmo2.train.evaluation import Evaluate, evaluation_of
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import fetch_newest
@@ -147,11 +146,6 @@ def assemble(
     )
 
 
-def lora_of(recipe: TrainRecipe) -> LoraSettings | None:
-    """Return what adapters a stage trains; None = it trains all weights."""
-    return getattr(recipe, "lora", None)
-
-
 def start_of(checkpoint: Path, start: Callable[[], Start], lora: LoraSettings | None) -> Start:
     """Return the start of a run that goes on from one of its own checkpoints.
 
@@ -175,37 +169,13 @@ def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transf
         require_lora_alone(recipe, ranks)
         add_lora(model, lora, compute_dtype)
     about_compilation = spread(model, ranks, recipe.parallel, compute_dtype=compute_dtype, compile=recipe.run.compile)
-    fill(model, begin.weights if lora is None else with_adapters(begin, model, recipe.run.seed))
-    require_same_base(begin, model)
+    weights = begin.weights
+    if lora is not None:
+        weights = with_adapters(weights, model, begin.adapter, recipe.run.seed)
+    fill(model, weights)
+    if begin.adapter is not None and begin.goes_on is not None:
+        require_same_base(model, begin.goes_on.base, begin.adapter, begin.parent)
     return model, about_compilation
-
-
-def require_lora_alone(recipe: TrainRecipe, ranks: Ranks) -> None:
-    """Raise UsageError where adapters would meet what they are not made for."""
-    if ranks.world_size > 1:
-        raise UsageError(
-            f"lora: adapters are trained on one device, and {ranks.world_size} processes were started; start one, or "
-            "set lora to null"
-        )
-    if recipe.parallel.float8:
-        raise UsageError("lora: adapters do not go with products in float8; set parallel.float8 to false")
-
-
-def with_adapters(begin: Start, model: Transformer, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield all weights of a model with adapters: new ones, or those of the checkpoint that the run goes on from."""
-    new = initial_adapters(model, stream_seed(seed, "lora"))
-    trained = dict(new if begin.adapter is None else stored_adapter(begin.adapter, model))
-    yield from ((name, tensor) for name, tensor in begin.weights if name not in trained)
-    yield from trained.items()
-
-
-def require_same_base(begin: Start, model: Transformer) -> None:
-    """Raise UsageError if an adapter that a run goes on with has learnt beside other weights than those of `begin`."""
-    if begin.adapter and begin.goes_on and begin.goes_on.base != base_fingerprint(model.state_dict()):
-        raise UsageError(
-            f"{begin.adapter} was trained on another model than {begin.parent}: shapes are equal, weights are not; "
-            "load_path must name the one that the run began with"
-        )
 
 
 def phases_of(recipe: TrainRecipe, seq_len: int, context: int, ranks: Ranks) -> list[Phase]:

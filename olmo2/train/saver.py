@@ -8,7 +8,8 @@ from olmo2.checkpoint.adapter import base_fingerprint
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
 from olmo2.optim.adamw import optimizer_tensors
-from olmo2.train.assemble import Job, lora_of
+from olmo2.train.adapters import lora_of
+from olmo2.train.assemble import Job
 from olmo2.train.remote_copies import Replacements
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from olmo2.base.config import make_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.metrics import read_metrics
+from olmo2.checkpoint.keep import complete_checkpoints
 from olmo2.train import dpo as dpo_file
 from olmo2.train.dpo import DpoRecipe, dpo
 from olmo2.train.pretrain import pretrain
@@ -73,6 +75,20 @@ def test_it_learns_what_is_preferred(corpus: Path, parent: Path, capsys: pytest.
     assert last["pairs/chosen_reward"] - last["pairs/rejected_reward"] == pytest.approx(last["pairs/margin"], rel=1e-5)
     printed = capsys.readouterr().out
     assert "100 pairs in" in printed and "held-out pairs" in printed and checkpoint.name.startswith("dpo-step")
+
+
+def test_adapters_learn_it_too(corpus: Path, parent: Path) -> None:
+    changes = {"lora": {"rank": 4}, "optim": {"peak_lr": 1e-2}}
+    whole = dpo(dpo_recipe(corpus, parent, changes | {"keep": {"save_every_steps": 5}}))
+    rows = read_metrics(corpus / "dpo")
+    assert rows[0]["loss_nats"] == pytest.approx(math.log(2), abs=1e-5)
+    assert rows[-1]["loss_nats"] < 0.4 and rows[-1]["heldout_pairs/accuracy"] > 0.95
+    expected = load_file(whole / "adapter_model.safetensors")
+    for folder in complete_checkpoints(corpus / "dpo")[1:]:
+        shutil.rmtree(folder)
+    resumed = dpo(dpo_recipe(corpus, parent, changes | {"keep": {"save_every_steps": 5}, "resume": True}))
+    found = load_file(resumed / "adapter_model.safetensors")
+    assert resumed == whole and all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_the_reference_is_computed_once(corpus: Path, parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
