@@ -72,6 +72,12 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def own_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep cached tokens beside the test; compiled kernels are shared."""
+    monkeypatch.setattr("olmo2.data.mixed_rows.cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
+
+
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Keep torch to one thread: tests run side by side on few cores."""
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from olmo2.base.errors import UsageError
-from olmo2.data.conversations import read_rows
+from olmo2.corpus.rows import BadRows, open_source, read_rows
 from olmo2.data.preferences import SIDES, conversation_of
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ def read_conversation_file(path: str, tokenizer: Tokenizer) -> ConversationFile:
     sides: tuple[str, ...] | None = None
     ids: list[Any] = []
     conversations: list[Sequence[int]] = []
-    for number, (place, row) in enumerate(read_rows([path], "file"), 1):
+    for number, (place, row) in enumerate(read_rows(open_source(path, "file"), (), BadRows()), 1):
         try:
             own_sides = sides_of(row)
             sides = sides or own_sides
