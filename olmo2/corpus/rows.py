@@ -57,7 +57,8 @@ class BadRows:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.most_common())
         named = "".join(f"\n  {reason}" for reason in self.named)
         further = "\n  ..." if self.counts.total() > len(self.named) else ""
-        return f"{self.counts.total():,} bad rows were left out: {kinds}{named}{further}"
+        rows = "row was" if self.counts.total() == 1 else "rows were"
+        return f"{self.counts.total():,} bad {rows} left out: {kinds}{named}{further}"
 
     def to_json(self) -> str:
         """Return the counts and the rows named as text, for `from_json`."""

@@ -109,7 +109,7 @@ def test_a_bad_row_stops_or_is_counted(tmp_path: Path, line: bytes, kind: str, r
     rows = [row["chosen"] for _, row in read_rows(source, ("chosen", "rejected"), skipped)]
     assert rows == [[0], [1], [2]]
     assert skipped.counts == {kind: 1}
-    assert f"1 bad rows were left out: 1 {kind}\n" in skipped.summary() and reason in skipped.summary()
+    assert f"1 bad row was left out: 1 {kind}\n" in skipped.summary() and reason in skipped.summary()
     assert taken(str(tmp_path / "a.jsonl"), [1, 0, 0, 1]) == [0, 2]  # a row that is not drawn stops nothing
 
 
