@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {
         Verb("train", "finetune", "checkpoint + token files, with or without label masks -> checkpoints"),
         Verb("train", "sft", "instruction tuning: checkpoint + conversations -> checkpoints"),
         Verb("train", "report", "run folders -> one page of curves, spikes, dips and figures"),
+        Verb("rl", "make-pairs", "prompts + models + a judge or verifier -> preference pairs, or the best answers"),
         Verb("release", "export", "checkpoint -> clean Hugging Face folder"),
         Verb("release", "import", "Hugging Face, OLMo or OLMo-core checkpoint -> checkpoint"),
         Verb("release", "verify", "compare a folder's logits with those of transformers"),

@@ -260,6 +260,11 @@ class ZstandardReader(io.RawIOBase):
 
 def read_parquet(file: Path, text_field: str) -> Iterator[tuple[int, object]]:
     """Yield (row, values) for every row of a Parquet file; of the columns, only those that a document needs."""
+    yield from read_columns(file, text_field, also=("id", "source"))
+
+
+def read_columns(file: Path, *fields: str, also: Sequence[str] = ()) -> Iterator[tuple[int, object]]:
+    """Yield (row, values) for every row of a Parquet file, with one of `fields` at least, and those of `also`."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -269,9 +274,9 @@ def read_parquet(file: Path, text_field: str) -> Iterator[tuple[int, object]]:
     try:
         with parquet.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
-            columns = [name for name in (text_field, "id", "source") if name in names]
-            if text_field not in columns:
-                raise UsageError(no_field(str(file), text_field, names))
+            if not set(fields) & set(names):
+                raise UsageError(no_field(str(file), fields[0], names))
+            columns = [name for name in dict.fromkeys((*fields, *also)) if name in names]
             for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
                 yield from enumerate(batch.to_pylist(), done + 1)
                 done += len(batch)
