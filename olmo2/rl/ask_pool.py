@@ -1,7 +1,6 @@
 """Asks the models of a pool: which model answers which prompt, and all their answers, of earlier calls too."""
 
 import random
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from olmo2.base.errors import RunError
 from olmo2.base.seeds import stream_seed
 from olmo2.eval.ask import progress_shown
 from olmo2.rl.kept_responses import KeptResponses, key_of
-from olmo2.rl.pool_model import NO_ROOM, Ask, OpenModel, PoolModel, Response
+from olmo2.rl.pool_model import NO_ROOM, Ask, OpenModel, PoolModel, Price, Response
 from olmo2.rl.prompt_pool import PoolPrompt
 
 REFERENCE = "reference"
@@ -49,6 +48,17 @@ class Tally:
     cost: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
 
+    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count one more response."""
+        self.responses += 1
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+        self.untold += not prompt_tokens
+
+    def charge(self, price: Price | None) -> None:
+        """Reckon what all of it costs."""
+        self.cost = price.of(self.prompt_tokens, self.completion_tokens) if price else 0.0
+
 
 def plan(prompts: Sequence[PoolPrompt], pool: Sequence[PoolModel], most: int | None, seed: int) -> dict[str, list[Ask]]:
     """Return what each model is asked; with `most` every prompt is answered by the pinned models and by others, drawn.
@@ -83,12 +93,7 @@ def ask_pool(
     for model in models:
         file, tally = files[model.name], Tally()
         to_ask = [ask for ask in asks[model.name] if key_of(ask) not in file.responses]
-        try:
-            ask_one(model, to_ask, file, tally)
-        except KeyboardInterrupt:
-            kept = sum(len(each.responses) for each in files.values())
-            print(f"{kept:,} answers are kept in {folder}; repeat the command to go on", file=sys.stderr)
-            raise
+        ask_one(model, to_ask, file, tally)
         if tally.failed > most_failed * len(asks[model.name]):
             raise RunError(
                 f"{model.name} leaves {tally.failed:,} of {len(asks[model.name]):,} prompts without an answer: "
@@ -97,7 +102,7 @@ def ask_pool(
             )
         for ask in asks[model.name]:
             if (response := file.responses.get(key_of(ask))) is not None:
-                count(tally, response)
+                tally.add(response.prompt_tokens, response.completion_tokens)
         tallies[model.name] = tally
     return files, tallies
 
@@ -118,14 +123,6 @@ def ask_one(model: OpenModel, to_ask: Sequence[Ask], file: KeptResponses, tally:
             shown(response.prompt_tokens + response.completion_tokens)
 
         model.answer(to_ask, keep)
-
-
-def count(tally: Tally, response: Response) -> None:
-    """Add one answer to what a model has done."""
-    tally.responses += 1
-    tally.prompt_tokens += response.prompt_tokens
-    tally.completion_tokens += response.completion_tokens
-    tally.untold += not response.prompt_tokens
 
 
 def groups_of(

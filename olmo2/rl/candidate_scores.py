@@ -1,6 +1,7 @@
 """How good candidates are: by verifiers, by a reward, or by what a judge says of them (`aspect_ratings`).
 
-One seam for all: groups of candidates go in, a `CandidateScore` comes out for every candidate, in the same order.
+One seam for all (`scorer`): groups of candidates go in, a `CandidateScore` comes out for every candidate, in the same
+order.
 """
 
 import math
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 from olmo2.base.errors import UsageError
 from olmo2.grading.verifiers import find_verifier
-from olmo2.rl.ask_pool import Group
+from olmo2.rl.ask_pool import Group, Tally
 from olmo2.rl.prompt_pool import PoolPrompt
 from olmo2.tokenizer.chat_template import Message
 
@@ -25,6 +26,19 @@ class CandidateScore:
 
 Scores = list[list[CandidateScore]]
 """of each group's candidates"""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What all candidates are worth, and what it took to know."""
+
+    scores: Scores
+    judge: Mapping[str, Tally] = field(default_factory=dict)
+    """the judge's name, and what it read and wrote"""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """replies of the judge that are no rating, by reason"""
+
+
 Reward = Callable[[Sequence[Sequence[Message]]], Sequence[float]]
 """conversations that end with an answer -> how good each is"""
 

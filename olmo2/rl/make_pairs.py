@@ -8,34 +8,30 @@ in a work folder and never asked again: stopped, it goes on when the command is 
 """
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from olmo2.base.config import Count, Recipe
-from olmo2.base.errors import RunError
+from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file, exclusive_folder
-from olmo2.rl.ask_pool import REFERENCE, Tally, ask_pool, groups_of, plan
-from olmo2.rl.candidate_scores import Reward, require_labels, reward_scores, verifier_scores
+from olmo2.eval.judge_choice import JudgeSettings
+from olmo2.rl.ask_pool import REFERENCE, ask_pool, groups_of, plan
+from olmo2.rl.aspect_ratings import RatingSettings
+from olmo2.rl.candidate_scores import Reward
 from olmo2.rl.kept_responses import file_name
 from olmo2.rl.pair_choice import ChoiceSettings
 from olmo2.rl.pair_filters import Filters, FilterSettings
 from olmo2.rl.pair_rows import Origin, Row
-from olmo2.rl.pair_selection import Selection, select
-from olmo2.rl.pair_summary import (
-    ModelUse,
-    Summary,
-    mean,
-    require_own_output,
-    settings_that_matter,
-    summary_lines,
-    write_summary,
-)
+from olmo2.rl.pair_selection import select
+from olmo2.rl.pair_summary import Summary, require_own_output, settings_that_matter, summary_lines, write_summary
 from olmo2.rl.pool_model import PoolModel, open_pool_model
-from olmo2.rl.prompt_pool import PoolPrompt, read_pool
+from olmo2.rl.prompt_pool import read_pool
+from olmo2.rl.scorer import Scorer, by_judge, by_reward, verifier
 
 RIGHT = 1.0  # what a verifier gives a right answer
 
@@ -55,14 +51,17 @@ class MakePairsRecipe(Recipe):
     """models that answer each prompt: the pinned ones and others, drawn at random; null = all models"""
     with_reference: bool = False
     """let the answer that a row holds, its trailing assistant turn, compete"""
-    scores: Literal["verifier"] = "verifier"
-    """verifier: rows bring "ground_truth" and "dataset", the verifier's name"""
+    scores: Literal["judge", "verifier", "reward"] = "judge"
+    """judge: another model rates; verifier: rows bring "ground_truth" and "dataset", the verifier's name; reward: a
+    function that is given from Python"""
+    judge: JudgeSettings = JudgeSettings()
+    rating: RatingSettings = RatingSettings()
     kind: Literal["pairs", "sft"] = "pairs"
     """pairs: chosen and rejected; sft: the best answer to each prompt, as messages"""
     choice: ChoiceSettings = ChoiceSettings()
     filters: FilterSettings = FilterSettings()
     most_failed: float = Field(default=0.01, ge=0, le=1)
-    """share of requests to a model that may fail; more, and nothing is written until the command is repeated"""
+    """share of requests to a model or judge that may fail; more, and nothing is written: repeat the command"""
     limit: Count | None = Field(default=None, ge=1)
     """prompts at most, the first ones"""
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -71,6 +70,10 @@ class MakePairsRecipe(Recipe):
     @model_validator(mode="after")
     def check_pool(self) -> "MakePairsRecipe":
         """Raise ValueError for a pool that cannot answer as it is to."""
+        if self.scores == "judge" and self.judge.server is None and self.judge.model is None:
+            raise ValueError("no judge is named: set judge.server or judge.model, or scores: verifier")
+        if self.scores != "judge" and {"judge", "rating"} & self.model_fields_set:
+            raise ValueError("judge and rating are settings of scores: judge")
         names = Counter(file_name(model.shown_name).lower() for model in self.models)
         twice = next(
             (model.shown_name for model in self.models if names[file_name(model.shown_name).lower()] > 1), None
@@ -107,6 +110,13 @@ class MakePairsRecipe(Recipe):
         return "pairs" if self.kind == "pairs" else "conversations"
 
     @property
+    def choice_in_force(self) -> ChoiceSettings:
+        """How is chosen: where verified answers are to be learnt, right ones alone."""
+        if self.kind == "sft" and self.scores == "verifier" and self.choice.min_chosen_rating is None:
+            return self.choice.model_copy(update={"min_chosen_rating": RIGHT})
+        return self.choice
+
+    @property
     def work_folder(self) -> Path:
         """Where answers and ratings are kept."""
         return Path(self.work or f"{self.output}.work").expanduser()
@@ -115,12 +125,19 @@ class MakePairsRecipe(Recipe):
 def make_pairs(recipe: MakePairsRecipe, *, reward: Reward | None = None) -> Summary:
     """Ask, rate, choose, filter and write; print and return a summary.
 
-    With a `reward`, a function of conversations, candidates are rated by it instead of by `recipe.scores`.
-    Raises UsageError for settings, data or a work folder that do not fit, RunError if a model does not answer or if no
-    row is left.
+    `reward` is for scores: reward: a function of conversations.
+    Raises UsageError for settings, data or a work folder that do not fit, RunError if a model or the judge does not
+    answer or if no row is left.
     """
-    with exclusive_folder(recipe.work_folder):
-        return make_pairs_in(recipe.work_folder, recipe, reward)
+    if (recipe.scores == "reward") != (reward is not None):
+        raise UsageError("scores: reward needs a function of conversations, make_pairs(recipe, reward=...)")
+    folder = recipe.work_folder
+    with exclusive_folder(folder):
+        try:
+            return make_pairs_in(folder, recipe, reward)
+        except KeyboardInterrupt:
+            print(f"what was answered is kept in {folder}; repeat the command to go on", file=sys.stderr)
+            raise
 
 
 def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
@@ -130,60 +147,48 @@ def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) 
     require_own_output(output, folder, made_with)
     filters, dropped = Filters(recipe.filters), Counter({"prompts that stood in a row before": pool.num_duplicates})
     prompts = filters.kept_prompts(pool.prompts[: recipe.limit], dropped)
-    if reward is None:
-        require_labels(prompts)
+    scorer = scorer_of(recipe, folder, reward)
+    scorer.check(prompts)
     models = [open_pool_model(each) for each in recipe.models]
     asks = plan(prompts, recipe.models, recipe.responses_per_prompt, recipe.seed)
     files, tallies = ask_pool(models, asks, folder, seed=recipe.seed, most_failed=recipe.most_failed)
+    for each in recipe.models:
+        tally = tallies[each.shown_name]
+        tally.charge(each.price)
+        dropped.update({f"answers of {each.shown_name}: {reason}": num for reason, num in tally.reasons.items()})
     groups = groups_of(prompts, asks, files, with_reference=recipe.with_reference)
-    scores = verifier_scores(groups) if reward is None else reward_scores(reward, groups)
+    judged = scorer.score(groups)
     origin = Origin(
         models={model.name: model.identity for model in models},
         seed=recipe.seed,
-        scores=recipe.scores if reward is None else "reward",
-        judge=None,
-        judge_prompts=None,
+        scores=recipe.scores,
+        judge=scorer.judge,
+        judge_prompts=scorer.judge_prompts,
         file_hashes=pool.file_hashes,
     )
-    choice = recipe.choice
-    if recipe.kind == "sft" and origin.scores == "verifier" and choice.min_chosen_rating is None:
-        choice = choice.model_copy(update={"min_chosen_rating": RIGHT})
-    selection = select(groups, scores, filters, choice, origin, is_sft=recipe.kind == "sft")
+    selection = select(groups, judged.scores, filters, recipe.choice_in_force, origin, is_sft=recipe.kind == "sft")
     selection.dropped = dropped + selection.dropped
-    summary = summed_up(recipe, made_with, prompts, tallies, selection)
+    summary = Summary.of(made_with, prompts, tallies, judged, selection)
     print("\n".join(summary_lines(summary, recipe.unit)))
     if not selection.rows:
-        (reason, _), *_ = selection.dropped.most_common(1) or [("every prompt", 0)]
-        raise RunError(f"no row is left to write: most were left out as {reason}")
+        raise RunError(f"no row is left to write: {most_common_reason(selection.dropped)}")
     write_summary(summary, folder)
     print(write_rows(selection.rows, output))
     return summary
 
 
-def summed_up(
-    recipe: MakePairsRecipe,
-    made_with: Mapping[str, Any],
-    prompts: Sequence[PoolPrompt],
-    tallies: Mapping[str, Tally],
-    selection: Selection,
-) -> Summary:
-    """Return what came of it, with costs."""
-    for model in recipe.models:
-        tally = tallies[model.shown_name]
-        tally.cost = model.price.of(tally.prompt_tokens, tally.completion_tokens) if model.price else 0.0
-    uses = {name: ModelUse.of(name, tally, selection) for name, tally in tallies.items()}
-    return Summary(
-        made_with=made_with,
-        num_rows=len(selection.rows),
-        num_prompts=len(prompts),
-        models=uses,
-        judge={},
-        cost=sum(use.cost for use in uses.values()),
-        dropped=dict(selection.dropped),
-        num_equal=selection.num_equal,
-        mean_chosen=mean(selection.chosen_sum, selection.rows),
-        mean_rejected=mean(selection.rejected_sum, selection.rows),
-    )
+def scorer_of(recipe: MakePairsRecipe, folder: Path, reward: Reward | None) -> Scorer:
+    """Return what rates the answers."""
+    if recipe.scores == "verifier":
+        return verifier()
+    if reward is not None:
+        return by_reward(reward)
+    return by_judge(recipe.judge, recipe.rating, recipe.choice, folder, most_failed=recipe.most_failed)
+
+
+def most_common_reason(dropped: Counter[str]) -> str:
+    """Say what was left out most often."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(2)) or "no model answered"
 
 
 def write_rows(rows: Sequence[Row], output: Path) -> str:

@@ -10,6 +10,7 @@ so were the makers of the cleaned UltraFeedback)
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,22 +60,24 @@ class Choice:
 
 
 def taking_part(
-    group: Group, scores: Sequence[CandidateScore], settings: ChoiceSettings, dropped: dict[str, int]
+    group: Group, scores: Sequence[CandidateScore], settings: ChoiceSettings, dropped: Counter[str]
 ) -> list[Rated]:
     """Return the candidates that may be chosen or rejected, and count the others."""
     rated = []
     for candidate, score in zip(group.candidates, scores, strict=True):
-        if not candidate.response.text.strip():
-            reason = EMPTY
-        elif candidate.response.is_unfinished and not settings.keep_unfinished:
-            reason = UNFINISHED
-        elif score.value is None:
-            reason = UNRATED
-        else:
+        reason = reason_to_leave_out(candidate, settings)
+        if reason is None and score.value is not None:
             rated.append(Rated(candidate, score.value))
-            continue
-        dropped[reason] = dropped.get(reason, 0) + 1
+        else:
+            dropped[reason or UNRATED] += 1
     return rated
+
+
+def reason_to_leave_out(candidate: Candidate, settings: ChoiceSettings) -> str | None:
+    """Return in words why a candidate takes no part, however it may be rated; None if it does."""
+    if not candidate.response.text.strip():
+        return EMPTY
+    return UNFINISHED if candidate.response.is_unfinished and not settings.keep_unfinished else None
 
 
 def choose(

@@ -76,7 +76,10 @@ class Filters:
         self.tokenizer: Tokenizer | None = None if settings.tokenizer is None else load_tokenizer(settings.tokenizer)
         self.special = any_of(settings.special_tokens)
         self.phrases = any_of(settings.phrases, re.IGNORECASE)
-        data = data_folder(settings.data)
+        try:
+            data = data_folder(settings.data)
+        except UsageError:
+            raise UsageError(f"filters.data: there is no folder {settings.data}") from None
         self.overlaps = [Overlap(task_texts(task, data), ngram=settings.ngram) for task in settings.against]
 
     def kept_prompts(self, prompts: Sequence[PoolPrompt], dropped: Counter[str]) -> list[PoolPrompt]:

@@ -8,7 +8,9 @@ from typing import Any
 from olmo2.base.errors import UsageError
 from olmo2.base.files import read_json, write_json
 from olmo2.rl.ask_pool import Tally
+from olmo2.rl.candidate_scores import Scored
 from olmo2.rl.pair_selection import Selection
+from olmo2.rl.prompt_pool import PoolPrompt
 
 SUMMARY_FILE = "summary.json"
 NO_MATTER = frozenset(  # settings that change nothing in the rows
@@ -57,6 +59,33 @@ class Summary:
     """pairs whose ratings are equal"""
     mean_chosen: float | None
     mean_rejected: float | None
+    replies: Mapping[str, int]
+    """of the judge that are no rating: reason -> how many"""
+
+    @classmethod
+    def of(
+        cls,
+        made_with: Mapping[str, Any],
+        prompts: Sequence[PoolPrompt],
+        tallies: Mapping[str, Tally],
+        scored: Scored,
+        selection: Selection,
+    ) -> "Summary":
+        """Sum up what was asked, rated and chosen."""
+        rows = selection.rows
+        return cls(
+            made_with=made_with,
+            num_rows=len(rows),
+            num_prompts=len(prompts),
+            models={name: ModelUse.of(name, tally, selection) for name, tally in tallies.items()},
+            judge={name: ModelUse.of(name, tally, Selection()) for name, tally in scored.judge.items()},
+            cost=sum(tally.cost for tally in (*tallies.values(), *scored.judge.values())),
+            dropped=dict(selection.dropped),
+            num_equal=selection.num_equal,
+            mean_chosen=selection.chosen_sum / len(rows) if rows else None,
+            mean_rejected=selection.rejected_sum / len(rows) if rows else None,
+            replies={reason: count for reason, count in scored.counts.items() if count},
+        )
 
 
 def settings_that_matter(settings: Any) -> Any:
@@ -91,20 +120,25 @@ def write_summary(summary: Summary, folder: Path) -> None:
 def summary_lines(summary: Summary, unit: str) -> list[str]:
     """Return what is printed: `unit` is what a row is called."""
     lines = []
-    for name, use in {**summary.models, **summary.judge}.items():
-        what = "ratings" if name in summary.judge else "answers"
-        line = f"{name}: {use.responses:,} {what}, {use.prompt_tokens:,} tokens read, {use.completion_tokens:,} written"
-        line += f", {use.untold:,} of untold length" if use.untold else ""
-        line += f", {use.failed:,} failed" if use.failed else ""
-        line += f", cost {use.cost:,.4f}" if use.cost else ""
-        line += f"; chosen {use.chosen:,}" if name in summary.models else ""
-        line += f", rejected {use.rejected:,}" if unit == "pairs" and name in summary.models else ""
-        lines.append(line)
+    for name, use in summary.models.items():
+        rejected = f", rejected {use.rejected:,}" if unit == "pairs" else ""
+        lines.append(f"{name}: {use.responses:,} answers, {use_words(use)}; chosen {use.chosen:,}{rejected}")
+    for name, use in summary.judge.items():
+        lines.append(f"judge {name}: {use.responses:,} replies, {use_words(use)}")
+    lines += [f"judge: {count:,} {reason}" for reason, count in summary.replies.items()]
     if summary.cost:
         lines.append(f"cost in all {summary.cost:,.4f}")
     lines += [f"left out: {count:,} {reason}" for reason, count in summary.dropped.items() if count]
     lines.append(f"{summary.num_rows:,} {unit} of {summary.num_prompts:,} prompts{mean_words(summary, unit)}")
     return lines
+
+
+def use_words(use: ModelUse) -> str:
+    """Return in words what was read and written."""
+    words = f"{use.prompt_tokens:,} tokens read, {use.completion_tokens:,} written"
+    words += f", {use.untold:,} of untold length" if use.untold else ""
+    words += f", {use.failed:,} failed" if use.failed else ""
+    return words + (f", cost {use.cost:,.4f}" if use.cost else "")
 
 
 def mean_words(summary: Summary, unit: str) -> str:
@@ -115,8 +149,3 @@ def mean_words(summary: Summary, unit: str) -> str:
         return f", mean rating {summary.mean_chosen:.2f}"
     equals = f", {summary.num_equal:,} rated equal" if summary.num_equal else ""
     return f", mean rating {summary.mean_chosen:.2f} chosen, {summary.mean_rejected:.2f} rejected{equals}"
-
-
-def mean(total: float, rows: Sequence[object]) -> float | None:
-    """Return a mean, None of nothing."""
-    return total / len(rows) if rows else None

@@ -19,7 +19,7 @@ from olmo2.base.errors import UsageError
 from olmo2.checkpoint.folder import DtypeChoice, find_model_folder, read_model_folder
 from olmo2.eval.model_under_test import dtype_name, hash_of, short_name
 from olmo2.eval.respondent import run_each
-from olmo2.eval.server_client import ServerClient, ServerSettings, first_choice, text_of
+from olmo2.eval.server_client import ServerClient, ServerSettings, first_choice, text_of, tokens_used
 from olmo2.inference.engine import EngineSettings
 from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.model_choice import ModelRecipe
@@ -242,11 +242,3 @@ class ServedModel:
         text = text_of(choice, is_chat=True)
         end = min((place for place in map(text.find, sampling.stop) if place >= 0), default=None)  # not all know stops
         return Response(text[:end], choice["finish_reason"] == "length" and end is None, *tokens_used(value))
-
-
-def tokens_used(value: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many tokens a server says that it read and wrote, 0 for what it does not say."""
-    usage = value.get("usage")
-    told = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
-    prompt, completion = (count if type(count) is int and count > 0 else 0 for count in told)
-    return prompt, completion

@@ -60,6 +60,38 @@ def answering(reply: Callable[[Seen], Any]) -> Iterator[FakeServer]:
         yield fake
 
 
+def reckon(seen: Seen) -> str:
+    """Model "good" is right, model "bad" never, "lazy" for even sums."""
+    text = seen.body["messages"][-1]["content"]
+    number = int(text.removeprefix("What is 1 + ").rstrip("?"))
+    wrong = {"good": 0, "bad": 1, "lazy": number % 2}[seen.body["model"]]
+    return f"It is {1 + number + wrong}."
+
+
+def judging(rating: Callable[[str, str], Any]) -> Callable[[Seen], Any]:
+    """Answer as `reckon`; the model "judge" gives its `rating` of an aspect and a response, or a reply."""
+
+    def reply(seen: Seen) -> Any:
+        if seen.body["model"] != "judge":
+            return reckon(seen)
+        text = seen.body["messages"][0]["content"]
+        aspect = text.split("for one thing alone: ")[1].split(".\n")[0]
+        said = rating(aspect, text.split("<response>\n")[1].split("\n</response>")[0])
+        return said if isinstance(said, str) else f"It has its points.\n\n**Rating: {said}**"
+
+    return reply
+
+
+def without_chat_template(folder: Path) -> Path:
+    """Take the chat template out of a model folder."""
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config.pop("chat_template", None)
+    path.write_text(json.dumps(config))
+    return folder
+
+
 def served(fake: FakeServer, name: str, **given: Any) -> Row:
     """A pool model behind a stand-in server, which is asked one by one and told apart by its name."""
     requests = {"attempts": 1, "timeout_seconds": 10, "concurrency": 1}
@@ -69,5 +101,5 @@ def served(fake: FakeServer, name: str, **given: Any) -> Row:
 def recipe_of(folder: Path, models: Sequence[Row], rows: Sequence[Row], **given: Any) -> MakePairsRecipe:
     """A recipe over rows that are written into `folder`."""
     prompts = write_rows(folder / "prompts.jsonl", rows)
-    values: Row = {"prompts": [str(prompts)], "output": str(folder / "pairs.jsonl"), "models": models, **given}
-    return MakePairsRecipe(**values)
+    values: Row = {"prompts": [str(prompts)], "output": str(folder / "pairs.jsonl"), "models": models}
+    return MakePairsRecipe(**{**values, "scores": "verifier", **given})
