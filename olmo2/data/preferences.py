@@ -133,8 +133,8 @@ class PreferenceDataSettings(RowDataSettings):
         return self.read(MixedRows(others, "data.heldout_paths"), tokenizer)
 
     def read(self, rows: MixedRows, tokenizer: Tokenizer) -> Preferences:
-        """Read and tokenize pairs as the stage that learns from them wants them."""
-        raise NotImplementedError
+        """Read and tokenize pairs as the stage that learns from them wants them: here as they are, cut on the right."""
+        return read_preferences(self, rows, tokenizer)
 
 
 class ResponseDataSettings(PreferenceDataSettings):
