@@ -1,0 +1,104 @@
+"""TRL's trainers, for `bench/posttrain_cpu.py`: run by a Python that has trl, without olmo2.
+
+    /its/python bench/posttrain_peers.py dpo|dpo-precomputed|sft FOLDER MICRO_BATCH
+
+Trains the model in FOLDER/model on FOLDER/pairs.jsonl or FOLDER/chats.jsonl. For each line that it reads it takes one
+optimizer step, and prints its seconds, loss and trained tokens, and the peak memory of the process so far in bytes.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BATCH = 16  # pairs, or rows of packed conversations
+SEQ_LEN = 1024  # of those rows
+
+
+def rows(file: Path) -> Any:
+    """Read JSON lines as a data set."""
+    from datasets import Dataset
+
+    return Dataset.from_list([json.loads(line) for line in file.read_text().splitlines()])
+
+
+def trainer_of(kind: str, folder: Path, micro_batch: int) -> Any:
+    """Return TRL's trainer in float32, with the settings of its own that make the work the same."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    common: dict[str, Any] = {
+        "output_dir": str(folder / f"trl-{kind}"),
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": BATCH // micro_batch,
+        "max_steps": 10_000,
+        "learning_rate": 1e-6,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
+    if kind == "sft":
+        settings = SFTConfig(**common, packing=True, max_length=SEQ_LEN, assistant_only_loss=True)
+        return SFTTrainer(model, settings, train_dataset=rows(folder / "chats.jsonl"), processing_class=tokenizer)
+    settings = DPOConfig(
+        **common,
+        max_length=None,
+        loss_type="sigmoid_norm",
+        beta=5.0,
+        precompute_ref_log_probs=kind == "dpo-precomputed",
+    )
+    return DPOTrainer(model, None, settings, train_dataset=rows(folder / "pairs.jsonl"), processing_class=tokenizer)
+
+
+def serve(kind: str, folder: Path, micro_batch: int) -> None:
+    """Let the trainer train, waiting for a line before each step and answering after it."""
+    from transformers import TrainerCallback
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever the libraries print
+
+    class TakeTurns(TrainerCallback):
+        """Steps when it is asked to."""
+
+        started = 0.0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Wait for a line."""
+            if not sys.stdin.readline():
+                os._exit(0)
+            self.started = time.perf_counter()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Tell what the step took."""
+            seconds = time.perf_counter() - self.started
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(seconds, tokens[0], peak, file=answers, flush=True)
+            tokens[0] = 0
+
+    tokens = [0]
+    trainer = trainer_of(kind, folder, micro_batch)
+    collate = trainer.data_collator
+
+    def counting(features: Any) -> Any:
+        batch = collate(features)
+        if "labels" in batch:
+            tokens[0] += int((batch["labels"][:, 1:] != -100).sum())
+        return batch
+
+    trainer.data_collator = counting
+    trainer.add_callback(TakeTurns())
+    trainer.train()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
