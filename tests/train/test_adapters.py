@@ -27,7 +27,7 @@ from olmo2.parallel.ranks import Ranks, alone
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train import adapters as adapters_file
 from olmo2.train.adapters import require_lora_alone
-from olmo2.train.assemble import Start, assemble
+from olmo2.train.assemble import Start, assemble, build_model
 from olmo2.train.saver import Saver
 from olmo2.train.sft import SftRecipe, sft
 from tests.conftest import TINY
@@ -190,12 +190,13 @@ def test_an_adapter_is_no_model_to_start_from(corpus: Path, parent: Path) -> Non
         sft(lora_recipe(corpus, "next", changes={"load_path": str(checkpoint)}))
 
 
-def test_where_adapters_are_not_trained(corpus: Path) -> None:
+def test_where_adapters_are_not_trained(corpus: Path, tokenizer: Tokenizer) -> None:
     two = Ranks(torch.device("cpu"), Grid(1, 2, 1, 1), 0)
-    with pytest.raises(UsageError, match="adapters are trained on one device, and 2 processes were started"):
-        require_lora_alone(lora_recipe(corpus), two)
+    start = Start(TINY, tokenizer, [])
+    with pytest.raises(UsageError, match="adapters are trained on one device, not on 2"):
+        build_model(lora_recipe(corpus), start, two)
     with pytest.raises(UsageError, match=r"float8; set parallel\.float8 to false"):
-        require_lora_alone(lora_recipe(corpus, changes={"parallel": {"float8": True}}), alone())
+        require_lora_alone(lora_recipe(corpus, changes={"parallel": {"float8": True}}), 1)
 
 
 def test_the_weights_beside_adapters_are_not_read_at_once(corpus: Path, parent: Path) -> None:
