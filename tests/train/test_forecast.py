@@ -69,7 +69,7 @@ def test_a_length_that_only_the_data_tell(recipe: TrainRecipe) -> None:
     config, epochs = SIZES["olmo2-1b"], changed(recipe, {"run.total_tokens": None, "run.epochs": 2.0})
     facts = speed_facts(epochs, config, workload_of(epochs, config, 8, H100), H100)
     assert facts["days"] == "as long as the data are, 2 times"
-    assert "checkpoints" not in disk_facts(epochs, config, 4096)
+    assert "checkpoints" not in disk(epochs)
 
 
 def test_verdicts(recipe: TrainRecipe) -> None:
