@@ -17,6 +17,7 @@ from olmo2.base.metrics import read_metrics
 from olmo2.base.seeds import stream_seed
 from olmo2.checkpoint.folder import load_model, write_model_folder
 from olmo2.checkpoint.merge import MergeRecipe, merge
+from olmo2.checkpoint.run_state import read_run_state
 from olmo2.data.batch import IGNORED_LABEL
 from olmo2.model.init import initialise
 from olmo2.model.lora import LoraSettings, add_lora, initial_adapters
@@ -182,6 +183,14 @@ def test_a_run_of_all_weights_does_not_go_on_with_adapters(corpus: Path, parent:
     sft(lora_recipe(corpus, changes={"lora": None}))
     with pytest.raises(UsageError, match=r"lora\.alpha was None, is 6\.0: .* cannot go on"):
         sft(lora_recipe(corpus, changes={"resume": True}))
+
+
+def test_the_model_beside_it_is_named_for_good(corpus: Path, parent: Path) -> None:
+    """A run folder stands for its newest checkpoint, which is another one tomorrow."""
+    whole = sft(lora_recipe(corpus, "whole", changes={"lora": None}))
+    checkpoint = sft(lora_recipe(corpus, changes={"load_path": str(corpus / "whole")}))
+    base = json.loads((checkpoint / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(whole) == read_run_state(checkpoint / "trainer").parent
 
 
 def test_an_adapter_is_no_model_to_start_from(corpus: Path, parent: Path) -> None:
