@@ -206,7 +206,7 @@ def find_model_folder(name: str | Path, revision: str | None = None, *, with_tra
 def lasting_name(name: str, folder: Path) -> str:
     """Return by which name the model that was found in `folder` is found later, too.
 
-    That of a run may stand for a newer checkpoint then, so it is the folder's; a hub model or remote folder keeps its own.
+    That of a run may stand for a newer checkpoint then, so it is the folder's; hub models and remote ones keep theirs.
     """
     is_local = not is_remote(name) and Path(split_revision(name)[0]).expanduser().is_dir()
     return str(folder) if is_local else name

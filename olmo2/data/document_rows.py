@@ -34,22 +34,19 @@ class Documents:
 
 
 class DocumentRows(Sequences):
-    """Rows of seq_len tokens, each of whole documents and padding; all in memory."""
+    """Rows of seq_len tokens, each of whole documents and padding."""
 
     def __init__(self, documents: Documents, *, seq_len: int, pad_id: int, pack: bool, group: int = 1) -> None:
         """Arrange documents in rows; `group` successive ones belong together and share a row.
 
-        With `pack` a row holds as many groups as fit best, else one. No group has more than `seq_len` tokens.
+        With `pack` a row holds as many groups as fit best, else one. No group has more than `seq_len` tokens. The
+        documents' arrays are not copied: they may be files.
         """
         self.documents = documents
         self.seq_len = seq_len
         self.pad_id = pad_id
         self.pack = pack
-        input_ids, is_target = documents.input_ids, documents.is_target
         self._offsets = np.concatenate(([0], documents.ends)).astype(np.int64)
-        self._labels = np.full_like(input_ids, IGNORED_LABEL)
-        self._labels[:-1][is_target[1:]] = input_ids[1:][is_target[1:]]
-        self._labels[self._offsets[1:] - 1] = IGNORED_LABEL  # the next token is another document's
         lengths: list[int] = np.diff(self._offsets[::group]).tolist()
         groups = pack_best_fit(lengths, seq_len) if pack else [[number] for number in range(len(lengths))]
         self._rows = [[number * group + place for number in row for place in range(group)] for row in groups]
@@ -67,7 +64,8 @@ class DocumentRows(Sequences):
     @property
     def num_targets(self) -> int:
         """Return the number of labels."""
-        return int((self._labels != IGNORED_LABEL).sum())
+        is_target = self.documents.is_target
+        return int(is_target.sum() - is_target[self._offsets[:-1]].sum())  # nothing predicts the first
 
     @property
     def filled_ratio(self) -> float:
@@ -93,8 +91,9 @@ class DocumentRows(Sequences):
             for number, document in enumerate(self._rows[index]):
                 source = slice(*self._offsets[document : document + 2])
                 start, end = end, end + source.stop - source.start
-                input_ids[row, start:end] = self.documents.input_ids[source]
-                labels[row, start:end] = self._labels[source]
+                ids, is_target = self.documents.input_ids[source], self.documents.is_target[source]
+                input_ids[row, start:end] = ids
+                labels[row, start : end - 1] = np.where(is_target[1:], ids[1:], IGNORED_LABEL)
                 document_ids[row, start:end] = number
         return make_batch(input_ids, labels, document_ids)
 

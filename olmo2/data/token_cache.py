@@ -37,7 +37,7 @@ def cached_arrays(folder: Path | None, key: str, make: Callable[[], Mapping[str,
     with ExitStack() as turn:
         try:
             turn.enter_context(one_at_a_time(folder / key))
-        except RunError as error:
+        except (RunError, OSError) as error:
             print(f"{error}; going on without the cache")
             return dict(make())
         arrays = find_arrays(folder, key)
@@ -45,7 +45,7 @@ def cached_arrays(folder: Path | None, key: str, make: Callable[[], Mapping[str,
             arrays = dict(make())
             try:
                 store_arrays(folder, key, arrays)
-            except RunError as error:
+            except (RunError, OSError) as error:
                 print(f"{error}; going on without the cache")
                 return arrays
             arrays = find_arrays(folder, key) or arrays

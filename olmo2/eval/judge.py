@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from olmo2.base.errors import RunError
 from olmo2.eval.respondent import run_each
-from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of
+from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of, tokens_used
 from olmo2.eval.task import JudgeQuestion, JudgeReply
 from olmo2.inference.engine_base import EngineBase
 from olmo2.inference.request import Completion, Request
@@ -63,21 +63,24 @@ class EngineJudge:
                 on_reply(number, NO_ROOM)
 
         def on_end(place: int, ended: Completion | Exception) -> None:
-            number = asked[place][0]
-            found[number] = str(ended) if isinstance(ended, Exception) else self.as_reply(ended)
+            number, request = asked[place]
+            if isinstance(ended, Exception):
+                found[number] = str(ended)
+            else:
+                found[number] = self.as_reply(ended, len(request.prompt))
             on_reply(number, found[number])
 
         run_each(self.engine, (request for _, request in asked), on_end)
         return found
 
-    def as_reply(self, completion: Completion) -> JudgeReply:
+    def as_reply(self, completion: Completion, prompt_tokens: int = 0) -> JudgeReply:
         """Return what the judge has written. The texts of tokens keep the spaces before them: " m" is not "m"."""
         text_of_token = self.engine.tokenizer.bytes_of_tokens
         first: dict[str, float] = {}
         for token, logprob in (completion.top_logprobs[0] if completion.top_logprobs else {}).items():
             # The likeliest comes first; others of the same text are parts of characters, or control tokens.
             first.setdefault(text_of_token.get(token, b"").decode("utf-8", "replace"), logprob)
-        return JudgeReply(completion.text, first)
+        return JudgeReply(completion.text, first, prompt_tokens, len(completion.token_ids))
 
     def prompt_ids(self, question: JudgeQuestion) -> list[int]:
         """Return a question in tokens."""
@@ -123,9 +126,11 @@ class ServerJudge:
         else:
             path, body["prompt"] = "completions", question.prompt.text
             body |= {"logprobs": question.top_logprobs} if wants_first else {}
-        choice = first_choice(self.client.call(path, body))
+        value = self.client.call(path, body)
+        choice = first_choice(value)
         text = text_of(choice, is_chat=is_chat)
-        return JudgeReply(text, first_token_of(choice, is_chat=is_chat) if wants_first else {})
+        first = first_token_of(choice, is_chat=is_chat) if wants_first else {}
+        return JudgeReply(text, first, *tokens_used(value))
 
 
 def first_token_of(choice: Mapping[str, Any], *, is_chat: bool) -> dict[str, float]:

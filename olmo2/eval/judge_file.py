@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from olmo2.base.errors import UsageError
 from olmo2.base.files import disk_errors
@@ -61,9 +62,14 @@ class KeptJudge:
         lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
         try:
             rows = [json.loads(line) for line in lines]
-            return {row["question"]: JudgeReply(row["text"], row["first_token"]) for row in rows}
-        except (ValueError, TypeError, LookupError):
+            return {row.pop("question"): reply_of(**row) for row in rows}
+        except (ValueError, TypeError, LookupError, AttributeError):
             raise UsageError(f"{self.path} is damaged; remove it to ask the judge again") from None
+
+
+def reply_of(judge: str, **kept: Any) -> JudgeReply:
+    """Return a reply as it was kept, by whichever `judge`. Raises TypeError for what is none."""
+    return JudgeReply(**kept)
 
 
 def question_key(judge: str, question: JudgeQuestion) -> str:

@@ -282,3 +282,11 @@ def logprob_of(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST < value <= ROUNDING:
         raise RequestFailed(f"the server gives no number from {LEAST:g} to 0 as a log-probability: {value!r}"[:300])
     return float(value)
+
+
+def tokens_used(value: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many tokens a server says that it read and wrote, 0 for what it does not say."""
+    usage = value.get("usage")
+    told = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    prompt, completion = (count if type(count) is int and count > 0 else 0 for count in told)
+    return prompt, completion

@@ -4,13 +4,13 @@ With its tokenizer, prompts are sent as tokens and everything can be asked. With
 to be laid out by the server, and continuations cannot be measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.eval.questions import Question
 from olmo2.eval.respondent import Answer, OnAnswer
-from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of
+from olmo2.eval.server_client import RequestFailed, ServerClient, first_choice, logprob_of, text_of, tokens_used
 from olmo2.eval.task import AnyItem, Judged, Prompt, Task, Written
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -52,7 +52,7 @@ class ServerRespondent:
         text = text_of(choice, is_chat=not self.has_tokens)
         is_unfinished = choice["finish_reason"] == "length"
         end = min((place for place in map(text.find, stops) if place >= 0), default=None)  # not all servers know stops
-        return Answer(text[:end], 0.0, tokens_written(value), is_unfinished and end is None)
+        return Answer(text[:end], 0.0, tokens_used(value)[1], is_unfinished and end is None)
 
     def measure(self, question: Question, start: int) -> Answer:
         """Return the log-probability of a continuation."""
@@ -66,7 +66,7 @@ class ServerRespondent:
             raise RequestFailed("the server does not return log-probabilities of the prompt")
         if len(logprobs) < len(question.ids):
             raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
-        if len(logprobs) > len(question.ids) + max(1, tokens_written(value)):
+        if len(logprobs) > len(question.ids) + max(1, tokens_used(value)[1]):
             raise RequestFailed(f"the server returns {len(logprobs)} log-probabilities of {len(question.ids)} tokens")
         usage = value.get("usage")
         num_read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
@@ -97,13 +97,6 @@ def require_own_tokenizer(client: ServerClient, tokenizer: Tokenizer, name: str)
             f"tokenizer {name} is not that of the server's model: it makes {ours} tokens of a text of which the server "
             f"makes {theirs}; name the model's own"
         )
-
-
-def tokens_written(value: Mapping[str, Any]) -> int:
-    """Return how many tokens the server says that it wrote, 0 if it does not say."""
-    usage = value.get("usage")
-    num_tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return num_tokens if type(num_tokens) is int and num_tokens > 0 else 0
 
 
 def prompt_of(question: Question) -> Prompt:

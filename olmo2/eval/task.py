@@ -106,6 +106,9 @@ class JudgeReply:
 
     text: str
     first_token: Mapping[str, float]
+    prompt_tokens: int = field(default=0, compare=False)
+    """that it read, 0 if a server does not tell; for costs, as is the next"""
+    completion_tokens: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,14 @@ def preference_loss(
     return smoothed_sigmoid(difference, label_smoothing)
 
 
+def pairwise_loss(rewards: Pair) -> Tensor:
+    """Return the loss of every pair for rewards that a model gives itself, (P,): -logσ of their difference.
+
+    Source: Bradley and Terry (1952), as arXiv 2203.02155 (InstructGPT), equation 1, has it.
+    """
+    return -F.logsigmoid(rewards.difference)
+
+
 def averages(sums: Pair, num_tokens: Pair) -> Pair:
     """Return sums over responses as means over their tokens."""
     return Pair(sums.chosen / num_tokens.chosen.clamp(min=1), sums.rejected / num_tokens.rejected.clamp(min=1))

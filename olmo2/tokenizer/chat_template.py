@@ -148,15 +148,12 @@ class Shield:
 
     def __init__(self, tokenizer: "Tokenizer", messages: Sequence[Message]) -> None:
         """Choose characters that occur nowhere in this conversation."""
-        used = set(tokenizer.chat_template).union(*(message["content"] for message in messages))
-        free = (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in used)
-        longest_first = sorted(tokenizer.special_ids, key=len, reverse=True)
-        alternatives = "|".join(map(re.escape, longest_first)) or "(?!)"  # (?!) matches nothing
+        texts = [tokenizer.chat_template, *(message["content"] for message in messages)]
+        free = (chr(code) for code in range(0xF0000, 0xFFFFE) if not any(chr(code) in text for text in texts))
+        self._token, self._first_character = control_patterns(tuple(tokenizer.special_ids))
         self.span_marks = (next(free), next(free))
-        self._stand_ins = {first: next(free) for first in sorted({token[0] for token in longest_first})}
+        self._stand_ins = {first: next(free) for first in sorted({token[0] for token in tokenizer.special_ids})}
         self._originals = str.maketrans({stand_in: first for first, stand_in in self._stand_ins.items()})
-        self._first_character = re.compile(f"(?={alternatives}).", re.DOTALL)
-        self._token = re.compile(f"({alternatives})")
 
     def hide(self, content: str) -> str:
         """Return `content` with no control token readable in it."""
@@ -170,6 +167,14 @@ class Shield:
     def split(self, text: str) -> Iterator[str]:
         """Cut rendered text into the template's control tokens and what is between them."""
         return (piece for piece in self._token.split(text) if piece)
+
+
+@lru_cache(maxsize=8)
+def control_patterns(tokens: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds one of the control tokens, and what finds the first character of one."""
+    longest_first = sorted(tokens, key=len, reverse=True)
+    alternatives = "|".join(map(re.escape, longest_first)) or "(?!)"  # (?!) matches nothing
+    return re.compile(f"({alternatives})"), re.compile(f"(?={alternatives}).", re.DOTALL)
 
 
 def take_spans(marked: str, marks: tuple[str, str]) -> tuple[str, list[Span]]:

@@ -154,7 +154,7 @@ def start_of(checkpoint: Path, start: Callable[[], Start], lora: LoraSettings | 
     tensors, state = load_trainer_state(checkpoint)
     if lora is not None:
         return replace(start(), optimizer_tensors=tensors, goes_on=state, adapter=checkpoint)
-    config, tokenizer, weights = open_model(checkpoint)
+    config, tokenizer, weights = open_model(checkpoint, head=None)
     return Start(config, tokenizer, weights.items(), state.parent, tensors, goes_on=state)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.base.errors import UsageError
 from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
-from olmo2.data.preferences import PreferenceDataSettings, Preferences
+from olmo2.data.preferences import Preferences, ResponseDataSettings
 from olmo2.eval.model_under_test import hash_of
 from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
@@ -19,15 +18,15 @@ from olmo2.parallel.device import choose_compute_dtype
 from olmo2.parallel.ranks import Ranks
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start, assemble, build_model
-from olmo2.train.heldout_pairs import pair_evaluation, together
+from olmo2.train.heldout_pairs import with_heldout_pairs
 from olmo2.train.loop import stage_ranks, train
-from olmo2.train.preference_objective import PreferenceLossSettings
+from olmo2.train.preference_objective import PreferenceLossSettings, require_whole_sequences
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.reference import reference_logprobs
 from olmo2.train.resume import HELDOUT_PREFIX, REFERENCE_FILE
 
 
-class DpoDataSettings(PreferenceDataSettings):
+class DpoDataSettings(ResponseDataSettings):
     """Pairs to learn from, and what the reference model gives them."""
 
     reference_file: str | None = None
@@ -49,7 +48,7 @@ class DpoRecipe(TrainRecipe):
 
 def dpo(recipe: DpoRecipe) -> Path:
     """Tune the model and return its last checkpoint."""
-    require_whole_sequences(recipe)
+    require_whole_sequences(recipe.parallel)
     objective = recipe.loss.objective()
 
     def start() -> Start:
@@ -67,10 +66,7 @@ def dpo(recipe: DpoRecipe) -> Path:
             return prepare(recipe.data.pairs(tokenizer), "")
 
         job = assemble(recipe, start, sequences_of, ranks)
-        for pairs in heldout:
-            measure = pair_evaluation(objective, pairs, batch_sequences=recipe.run.micro_batch_sequences, ranks=ranks)
-            job.evaluate = together(job.evaluate, measure)
-        return train(job, objective)
+        return train(with_heldout_pairs(job, objective, heldout), objective)
 
 
 def with_reference(
@@ -95,13 +91,3 @@ def with_reference(
         return pairs
 
     return prepare
-
-
-def require_whole_sequences(recipe: TrainRecipe) -> None:
-    """Raise UsageError where several devices would share a sequence: the loss of a pair needs all of its tokens."""
-    for name in ("tensor", "context"):
-        if getattr(recipe.parallel, name) > 1:
-            raise UsageError(
-                f"parallel.{name}: devices cannot share the sequences of pairs; set it to 1, and spread the model "
-                "with parallel.shard"
-            )

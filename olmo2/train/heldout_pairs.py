@@ -1,6 +1,8 @@
 """Pairs that are never trained on: how well the model tells chosen from rejected, measured in the middle of a run."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 import torch
 
@@ -10,10 +12,22 @@ from olmo2.eval.heldout import heldout_batches, own_batches
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.spread import drop_gathered
+from olmo2.train.assemble import Job
 from olmo2.train.evaluation import Evaluate
 from olmo2.train.objective import Objective
 
 PREFIX = "heldout_"
+
+
+def with_heldout_pairs(job: Job, objective: Objective, heldout: Sequence[Preferences]) -> Job:
+    """Return the job, which measures the objective on all of `heldout` besides what it measures already."""
+    measures = [
+        pair_evaluation(objective, pairs, batch_sequences=job.recipe.run.micro_batch_sequences, ranks=job.ranks)
+        for pairs in heldout
+    ]
+    others = [job.evaluate, *measures]
+    job.evaluate = lambda model: reduce(or_, (measure(model) for measure in others))
+    return job
 
 
 def pair_evaluation(objective: Objective, pairs: Preferences, *, batch_sequences: int, ranks: Ranks) -> Evaluate:
@@ -43,8 +57,3 @@ def means(model: Transformer, objective: Objective, batches: Sequence[Batch], ra
     drop_gathered(model)
     total, *values = ranks.sum(count, *reported.tolist())
     return [value / max(total, 1) for value in values]
-
-
-def together(first: Evaluate, second: Evaluate) -> Evaluate:
-    """Return the function that measures what both measure."""
-    return lambda model: first(model) | second(model)

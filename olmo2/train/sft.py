@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.base.config import Settings
 from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
 from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.data.mixed_rows import RowDataSettings
 from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
@@ -16,11 +16,9 @@ from olmo2.train.objective import Objective, Reduction, next_token
 from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
-class ConversationDataSettings(Settings):
-    """Conversations to train on."""
+class ConversationDataSettings(RowDataSettings):
+    """Conversations to train on: rows {"messages": [{"role": ..., "content": ...}, ...]}."""
 
-    paths: list[str] = Field(min_length=1)
-    """JSON-lines files of {"messages": [{"role": ..., "content": ...}, ...]}"""
     seq_len: int = Field(ge=2)
     """tokens of one training row; longer conversations are cut on the right"""
     pack: bool = True
@@ -28,7 +26,7 @@ class ConversationDataSettings(Settings):
 
     def conversations(self, tokenizer: Tokenizer) -> Conversations:
         """Read and tokenize the conversations, and say what was cut or left out."""
-        conversations = read_conversations(self.paths, tokenizer, seq_len=self.seq_len, pack=self.pack)
+        conversations = read_conversations(self, tokenizer, seq_len=self.seq_len, pack=self.pack)
         print(conversations.summary())
         return conversations
 

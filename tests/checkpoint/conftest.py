@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,13 @@ import pytest
 import torch
 
 from olmo2.checkpoint.adapter import base_fingerprint
-from olmo2.checkpoint.folder import write_model_folder
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
-from olmo2.model.init import initialise
 from olmo2.model.lora import LoraSettings, add_lora, trained_parameters
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.conftest import TINY
 
 Save = Callable[..., Path]
 ADAPTERS = LoraSettings(rank=4, alpha=6)
@@ -119,13 +115,3 @@ def adapter_folder(run: Path, hf_folder: Path, adapted: Transformer, tokenizer: 
     state = run_state(3, stage="sft", parent=str(hf_folder), base=base_fingerprint(adapted.state_dict()))
     save_now(folder, adapted, tokenizer, optimizer_tensors={}, state=state, recipe_text="", lora=ADAPTERS)
     return folder
-
-
-@pytest.fixture
-def reward_folder(tmp_path: Path, tokenizer: Tokenizer) -> Path:
-    """A reward model with the shape of the tiny model."""
-    model = Transformer(replace(TINY, head="reward"))
-    initialise(model, 3)
-    (tmp_path / "reward").mkdir()
-    write_model_folder(tmp_path / "reward", model.state_dict(), model.config, tokenizer, dtype=torch.float32)
-    return tmp_path / "reward"

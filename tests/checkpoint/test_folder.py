@@ -26,7 +26,6 @@ from olmo2.checkpoint.folder import (
 )
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.checkpoint.conftest import Save
 
 Save = Callable[..., Path]
 INPUT_IDS = torch.randint(512, (2, 17), generator=torch.Generator().manual_seed(0))

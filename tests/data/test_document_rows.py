@@ -61,3 +61,22 @@ def test_fingerprints() -> None:
         replace(first, ends=np.concatenate((first.ends[1:], first.ends[-1:]))),
     )
     assert len({each.fingerprint for each in (first, *others)}) == 4
+
+
+def test_labels_of_drawn_documents() -> None:
+    """Each document by itself, however it is packed."""
+    draw = np.random.default_rng(0)
+    ends = np.cumsum(draw.integers(1, 9, 50))
+    ids, is_target = draw.integers(0, 99, ends[-1]).astype(np.int32), draw.random(ends[-1]) < 0.6
+    rows = DocumentRows(Documents(ids, is_target, ends), seq_len=8, pad_id=99, pack=True)
+    batch = rows.batch(np.arange(len(rows)))
+    assert batch.document_ids is not None
+    num_labels = 0
+    for row in range(len(rows)):
+        for number, document in enumerate(rows.documents_of(row)):
+            start, end = [0, *ends.tolist()][document : document + 2]
+            expected = [int(ids[at + 1]) if is_target[at + 1] else IGNORED_LABEL for at in range(start, end - 1)]
+            place = batch.document_ids[row] == number
+            assert batch.labels[row][place].tolist() == [*expected, IGNORED_LABEL]
+            num_labels += sum(label != IGNORED_LABEL for label in expected)
+    assert rows.num_targets == num_labels

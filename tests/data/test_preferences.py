@@ -9,7 +9,7 @@ import pytest
 
 from olmo2.base.errors import UsageError
 from olmo2.data.batch import IGNORED_LABEL
-from olmo2.data.preferences import PreferenceDataSettings, Preferences, encode_pair, only_last_turn
+from olmo2.data.preferences import Preferences, ResponseDataSettings, WholePairDataSettings, only_last_turn, pair_of
 from olmo2.tokenizer.chat_template import encode_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -30,7 +30,7 @@ def write(file: Path, rows: list[Any]) -> str:
 
 
 def read(path: str, tokenizer: Tokenizer, **settings: Any) -> Preferences:
-    return PreferenceDataSettings(paths=[path], **({"seq_len": 256} | settings)).pairs(tokenizer)
+    return ResponseDataSettings(paths=[path], **({"seq_len": 256} | settings)).pairs(tokenizer)
 
 
 def learned(pairs: Preferences, tokenizer: Tokenizer, row: int = 0) -> list[str]:
@@ -79,9 +79,8 @@ def test_reference_logprobs_go_with_their_documents(tmp_path: Path, tokenizer: T
         {"prompt": "Why?", "chosen": turns("Why?", "So."), "rejected": turns("Why?", "No."), "chosen_rating": 4.5},
     ],
 )
-def test_forms_of_a_pair(tokenizer: Tokenizer, row: dict[str, Any]) -> None:
-    expected = [encode_chat(tokenizer, turns("Why?", answer)) for answer in ("So.", "No.")]
-    assert encode_pair(tokenizer, row) == expected
+def test_forms_of_a_pair(row: dict[str, Any]) -> None:
+    assert pair_of(row) == [turns("Why?", answer) for answer in ("So.", "No.")]
 
 
 def test_parquet(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -99,8 +98,9 @@ def test_all_turns_or_the_last(tmp_path: Path, tokenizer: Tokenizer) -> None:
     path, eos = write(tmp_path / "a.jsonl", [row]), tokenizer.decode([tokenizer.eos_id])
     assert learned(read(path, tokenizer), tokenizer) == [f"One.{eos}Two.{eos}", f"One.{eos}Too.{eos}"]
     assert learned(read(path, tokenizer, last_turn_only=True), tokenizer) == [f"Two.{eos}", f"Too.{eos}"]
-    assert only_last_turn([True, False, True, True]) == [False, False, True, True]
-    assert only_last_turn([False, True, True, False]) == [False, True, True, False]
+    assert only_last_turn(np.array([True, False, True, True])).tolist() == [False, False, True, True]
+    assert only_last_turn(np.array([False, True, True, False])).tolist() == [False, True, True, False]
+    assert not only_last_turn(np.array([False, False])).any()
 
 
 def test_what_is_cut_and_left_out(tmp_path: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,10 @@ def test_what_is_cut_and_left_out(tmp_path: Path, tokenizer: Tokenizer, capsys: 
     assert (pairs.counts.truncated, pairs.counts.without_target, pairs.counts.alike) == (1, 1, 1)
     assert pairs.num_pairs == 2 and max(np.diff([0, *pairs.documents.ends])) == 40
     printed = capsys.readouterr().out
-    assert "2 pairs in" in printed and "1 were truncated, 1 dropped because no target was left, and 1" in printed
+    assert (
+        "2 pairs in" in printed
+        and "1 were truncated; dropped were 0 that were too long, 1 of which no target was left, and 1" in printed
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,10 +127,10 @@ def test_what_is_cut_and_left_out(tmp_path: Path, tokenizer: Tokenizer, capsys: 
         ([1], "the row must be an object"),
         ({"chosen": turns("a", "b")}, 'a list of messages under "rejected"'),
         ({"chosen": turns("a", "b"), "rejected": "c"}, 'a list of messages under "rejected"'),
-        ({"chosen": turns("a"), "rejected": turns("a", "b")}, "chosen has no assistant's message"),
-        ({"chosen": turns("a", "b"), "rejected": [{"role": "robot", "content": "b"}]}, "rejected: .*robot"),
+        ({"chosen": turns("a"), "rejected": turns("a", "b")}, "no turn is the assistant's"),
+        ({"chosen": turns("a", "b"), "rejected": [{"role": "robot", "content": "b"}]}, "robot"),
         ({"chosen": turns("a", "b"), "rejected": turns("a", "b")}, "chosen and rejected are equal"),
-        ({"chosen": [], "rejected": turns("a", "b")}, "chosen: messages is empty"),
+        ({"chosen": [], "rejected": turns("a", "b")}, "messages is empty"),
     ],
 )
 def test_a_row_that_is_no_pair_is_named(tmp_path: Path, tokenizer: Tokenizer, row: Any, reason: str) -> None:
@@ -136,7 +139,32 @@ def test_a_row_that_is_no_pair_is_named(tmp_path: Path, tokenizer: Tokenizer, ro
         read(path, tokenizer)
 
 
+def test_bad_rows_can_be_left_out(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    rows = [pair(0), {"chosen": turns("a", "b"), "rejected": turns("a", "b")}, {"chosen": "a"}, [1], pair(1)]
+    pairs = read(write(tmp_path / "a.jsonl", rows), tokenizer, skip_bad_rows=True)
+    assert pairs.num_pairs == 2
+    said = pairs.summary()
+    for part in ("3 bad rows were left out: ", "1 with equal sides", "1 not a pair", "1 not an object", "a.jsonl:3: "):
+        assert part in said
+
+
+def test_tokens_are_found_again(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.jsonl", [pair(0), pair(1)])
+    settings: dict[str, Any] = {"cache_folder": str(tmp_path / "cache")}
+    first = read(path, tokenizer, **settings)
+    monkeypatch.setattr("olmo2.data.preferences.encoded_rows", None)
+    assert read(path, tokenizer, **settings).fingerprint() == first.fingerprint()
+    with pytest.raises(TypeError):
+        read(path, tokenizer, last_turn_only=True, **settings)
+
+
 def test_no_pair_is_left(tmp_path: Path, tokenizer: Tokenizer) -> None:
     path = write(tmp_path / "a.jsonl", [pair(0)])
     with pytest.raises(UsageError, match=r"data\.paths: no pair of .*a\.jsonl .* within 4 tokens; raise data\.seq_len"):
         read(path, tokenizer, seq_len=8)
+
+
+def test_pairs_that_are_judged_as_a_whole_are_not_cut(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    rows = [pair(0), {"chosen": turns("1?", "word " * 60), "rejected": turns("1?", "No.")}]
+    pairs = WholePairDataSettings(paths=[write(tmp_path / "a.jsonl", rows)], seq_len=80).pairs(tokenizer)
+    assert pairs.num_pairs == 1 and (pairs.counts.too_long, pairs.counts.truncated) == (1, 0)

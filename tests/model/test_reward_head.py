@@ -30,6 +30,14 @@ def test_the_last_token_is_read_whatever_it_is() -> None:
         torch.testing.assert_close(scores[row], alone, rtol=1e-5, atol=1e-6)
 
 
+def test_packed_rows_have_several_conversations() -> None:
+    model = random_model(replace(small_config(), head="reward"))
+    document_ids = (torch.arange(20) > 8).int().expand(3, 20)
+    scores = model(INPUT_IDS, document_ids=document_ids, head=scores_at(torch.tensor([[8, 19]] * 3)))
+    alone = [model(part)[:, -1, 0] for part in (INPUT_IDS[:, :9], INPUT_IDS[:, 9:])]
+    torch.testing.assert_close(scores, torch.stack(alone, dim=1), rtol=1e-5, atol=1e-6)
+
+
 def test_the_head_is_multiplied_in_float32() -> None:
     hidden = torch.tensor([[[1.0, 2**-7]]], dtype=torch.bfloat16)
     weight = torch.tensor([[256.0, 1.0]], dtype=torch.bfloat16)

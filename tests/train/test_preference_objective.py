@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from olmo2.data.batch import IGNORED_LABEL, Batch
-from olmo2.data.preferences import PreferenceDataSettings, Preferences
+from olmo2.data.preferences import Preferences, ResponseDataSettings
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.objective import Objective
@@ -36,7 +36,7 @@ def pairs(tmp_path: Path, tokenizer: Tokenizer) -> Preferences:
     """TRL's pairs, as many in a row as fit."""
     file = tmp_path / "pairs.jsonl"
     file.write_text("\n".join(map(json.dumps, trl_dpo.rows())))
-    return PreferenceDataSettings(paths=[str(file)], seq_len=200).pairs(tokenizer)
+    return ResponseDataSettings(paths=[str(file)], seq_len=200).pairs(tokenizer)
 
 
 def whole_batch(pairs: Preferences, reference: Transformer) -> Batch:
@@ -78,7 +78,7 @@ def test_equals_trl_live(tmp_path: Path, pairs: Preferences, tokenizer: Tokenize
 
 
 def test_packing_changes_nothing(tmp_path: Path, pairs: Preferences, tokenizer: Tokenizer) -> None:
-    alone = PreferenceDataSettings(paths=[str(tmp_path / "pairs.jsonl")], seq_len=200, pack=False).pairs(tokenizer)
+    alone = ResponseDataSettings(paths=[str(tmp_path / "pairs.jsonl")], seq_len=200, pack=False).pairs(tokenizer)
     assert len(pairs) < len(alone) == 4
     assert num_pairs(alone.batch(np.arange(4))) == num_pairs(pairs.batch(np.arange(len(pairs)))) == 4
     found = []

@@ -1,0 +1,142 @@
+"""Candidates -> ratings by a judge, one for each aspect; what it does not rate stays without, and is counted."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import RunError
+from olmo2.eval.judge import NO_ROOM, Judge
+from olmo2.eval.task import JudgeQuestion, JudgeReply, Prompt
+from olmo2.rl.ask_pool import Group, Tally
+from olmo2.rl.aspect_prompts import ASK_AGAIN, filled
+from olmo2.rl.candidate_scores import CandidateScore, Scored
+from olmo2.rl.pair_choice import ChoiceSettings, reason_to_leave_out
+from olmo2.rl.pool_model import Price
+from olmo2.rl.rating_text import NoRating, read_rating
+
+LONGEST_REPEATED = 2000  # characters of a reply off the format that are shown to the judge again
+OFF_AT_FIRST, OFF = "replies off the format at first", "ratings missing: replies off the format"
+NOT_APPLICABLE, SILENT = "ratings N/A", "ratings missing: no reply"
+
+
+class RatingSettings(Settings):
+    """How a judge rates."""
+
+    prompts: str | None = None
+    """folder of ASPECT.txt, each what the judge is asked, with {prompt} and {response}; null = four aspects of ours"""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """tokens of a reply at most"""
+    retries: int = Field(default=1, ge=0)
+    """times that a reply off the format is asked for again"""
+    na_rating: float | None = None
+    """what "N/A" counts as; null = the aspect is missing; -1 is what the published parser made of it"""
+    missing: Literal["leave_out", "mean_of_others"] = "leave_out"
+    """a response of which an aspect is missing: leave it out of the choice, or rate it by the other aspects"""
+    price: Price | None = None
+    """of a million of the judge's tokens; null = free"""
+
+
+def rate(
+    groups: Sequence[Group],
+    judge: Judge,
+    prompts: Mapping[str, str],
+    settings: RatingSettings,
+    choice: ChoiceSettings,
+    *,
+    most_failed: float,
+) -> Scored:
+    """Return the mean over aspects of every candidate that may take part in the choice.
+
+    prompts: of each aspect. Raises RunError if the judge leaves more than `most_failed` of all questions without reply.
+    """
+    questions: dict[tuple[int, int, str], JudgeQuestion] = {}  # group, candidate and aspect
+    for number, group in enumerate(groups):
+        for place, candidate in enumerate(group.candidates):
+            if reason_to_leave_out(candidate, choice) is None:
+                for aspect, template in prompts.items():
+                    text = filled(template, group.prompt.messages, candidate.response.text)
+                    prompt = Prompt(turns=(("user", text),))
+                    questions[number, place, aspect] = JudgeQuestion(prompt, settings.max_new_tokens)
+    counts: Counter[str] = Counter()
+    asked: dict[JudgeQuestion, JudgeReply | str] = {}
+    ratings = dict(zip(questions, ask(judge, list(questions.values()), settings, counts, asked), strict=True))
+    failures = [reply for reply in asked.values() if isinstance(reply, str) and reply != NO_ROOM]
+    if len(failures) > most_failed * len(asked):
+        raise RunError(
+            f"the judge {judge.name} leaves {len(failures):,} of {len(asked):,} questions without a reply: "
+            f"{failures[0]}; repeat the command to ask these again, or raise --most_failed to go on without them"
+        )
+
+    def score(number: int, place: int) -> CandidateScore:
+        keys = [(number, place, aspect) for aspect in prompts]
+        return score_of({key[2]: ratings[key] for key in keys if key in ratings}, settings)
+
+    scores = [[score(number, place) for place in range(len(each.candidates))] for number, each in enumerate(groups)]
+    return Scored(scores, {judge.name: tally_of(asked, settings, len(failures))}, counts)
+
+
+def ask(
+    judge: Judge,
+    questions: Sequence[JudgeQuestion],
+    settings: RatingSettings,
+    counts: Counter[str],
+    asked: dict[JudgeQuestion, JudgeReply | str],
+) -> list[float | None]:
+    """Return the rating of every question, None where there is none; add to `counts` and to what was `asked`."""
+    questions, replies = list(questions), judge.reply(questions)
+    asked.update(zip(questions, replies, strict=True))
+    counts[OFF_AT_FIRST] += sum(map(is_off, replies))
+    for _ in range(settings.retries):
+        off = [number for number, reply in enumerate(replies) if is_off(reply)]
+        again = [ask_again(questions[number], replies[number]) for number in off]
+        for number, question, reply in zip(off, again, judge.reply(again), strict=True):
+            questions[number], replies[number] = question, reply
+            asked[question] = reply
+    return [rating_of(reply, settings, counts) for reply in replies]
+
+
+def is_off(reply: JudgeReply | str) -> bool:
+    """Whether there is a reply, and none that can be read."""
+    return isinstance(reply, JudgeReply) and read_rating(reply.text) is NoRating.OFF_FORMAT
+
+
+def ask_again(question: JudgeQuestion, reply: JudgeReply | str) -> JudgeQuestion:
+    """Return a question that goes on behind a reply off the format."""
+    assert isinstance(reply, JudgeReply), "there is a reply"
+    said = reply.text[:LONGEST_REPEATED] or "..."
+    turns = (*question.prompt.turns, ("assistant", said), ("user", ASK_AGAIN))
+    return replace(question, prompt=Prompt(turns=turns))
+
+
+def rating_of(reply: JudgeReply | str, settings: RatingSettings, counts: Counter[str]) -> float | None:
+    """Return the rating in the last reply, and count why there is none."""
+    if isinstance(reply, str):
+        counts[SILENT] += 1
+        return None
+    rating = read_rating(reply.text)
+    if not isinstance(rating, NoRating):
+        return rating
+    counts[OFF if rating is NoRating.OFF_FORMAT else NOT_APPLICABLE] += 1
+    return settings.na_rating if rating is NoRating.NOT_APPLICABLE else None
+
+
+def score_of(ratings: Mapping[str, float | None], settings: RatingSettings) -> CandidateScore:
+    """Return the mean over aspects; none of a candidate that was not rated, or not in all aspects."""
+    known = [rating for rating in ratings.values() if rating is not None]
+    if not known or (len(known) < len(ratings) and settings.missing == "leave_out"):
+        return CandidateScore(None, ratings)
+    return CandidateScore(sum(known) / len(known), ratings)
+
+
+def tally_of(asked: Mapping[JudgeQuestion, JudgeReply | str], settings: RatingSettings, failed: int) -> Tally:
+    """Return how much the judge has read and written, in all calls; equal questions count once, as they are asked."""
+    tally = Tally(failed=failed)
+    for reply in asked.values():
+        if isinstance(reply, JudgeReply):
+            tally.add(reply.prompt_tokens, reply.completion_tokens)
+    tally.charge(settings.price)
+    return tally

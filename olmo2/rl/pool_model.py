@@ -1,0 +1,244 @@
+"""The models that answer a pool of prompts: which ones there are, and one of them opened.
+
+A model answers in this process, where it is loaded when it is asked for the first time, or behind a server with
+OpenAI's interface. Both tell of every answer as it comes.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from pydantic import Field, model_validator
+
+from olmo2.base.config import Settings
+from olmo2.base.errors import UsageError
+from olmo2.checkpoint.folder import DtypeChoice, find_model_folder, read_model_folder
+from olmo2.eval.model_under_test import dtype_name, hash_of, short_name
+from olmo2.eval.respondent import run_each
+from olmo2.eval.server_client import ServerClient, ServerSettings, first_choice, text_of, tokens_used
+from olmo2.inference.engine import EngineSettings
+from olmo2.inference.engine_base import EngineBase
+from olmo2.inference.model_choice import ModelRecipe
+from olmo2.inference.request import Completion, Request
+from olmo2.inference.sampling import SamplingSettings
+from olmo2.inference.vllm_engine import VllmSettings
+from olmo2.rl.prompt_pool import PoolPrompt
+from olmo2.tokenizer.chat_template import encode_chat
+
+HERE_ONLY = ("revision", "device", "dtype", "backend", "engine", "vllm", "chat_template")
+NO_ROOM = "the prompt is longer than the model's context"
+
+
+class ResponseSampling(SamplingSettings):
+    """How answers are drawn."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """0 = always the most likely token; higher = more varied"""
+    max_new_tokens: int = Field(default=1024, ge=1)
+    """tokens of the answer at most"""
+
+    @model_validator(mode="after")
+    def has_no_seed(self) -> "ResponseSampling":
+        """Refuse a seed of its own."""
+        if "seed" in self.model_fields_set:
+            raise ValueError("every answer has a seed of its own, drawn from the recipe's: leave sampling.seed out")
+        return self
+
+
+class Price(Settings):
+    """What a model costs, in whatever currency, for a million tokens."""
+
+    prompt: float = Field(ge=0)
+    """read"""
+    completion: float = Field(ge=0)
+    """written"""
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what so many tokens cost."""
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
+
+
+class PoolModel(Settings):
+    """One model of the pool."""
+
+    model: str
+    """run folder, checkpoint, Hugging Face folder or hub name; with `server`, its name there"""
+    name: str | None = None
+    """what it is called in rows; null = the name of its folder, or as it is named in `model`"""
+    server: str | None = None
+    """address of a server with OpenAI's interface, such as http://127.0.0.1:8000/v1"""
+    requests: ServerSettings = ServerSettings()
+    pinned: bool = False
+    """answers every prompt, as the model that is tuned does in on-policy mixes; the others are drawn"""
+    samples: int = Field(default=1, ge=1)
+    """answers to each prompt, where all models answer all prompts"""
+    sampling: ResponseSampling = ResponseSampling()
+    price: Price | None = None
+    """of a million tokens; null = free"""
+    chat_template: Literal["own", "olmo2"] = "own"
+    """lay conversations out by the folder's template; "olmo2" = in OLMo 2's layout if the folder has none"""
+    revision: str | None = None
+    """revision of a hub name, or checkpoint of a run folder"""
+    device: str = "auto"
+    """auto, cuda, mps, xpu or cpu"""
+    dtype: DtypeChoice = "stored"
+    """of weights and activations"""
+    engine: EngineSettings = EngineSettings(max_sequences=256, step_tokens=2048)
+    backend: Literal["olmo2", "vllm"] = "olmo2"
+    """what computes: this program, or vLLM (needs the extra vllm)"""
+    vllm: VllmSettings = VllmSettings()
+
+    @model_validator(mode="after")
+    def check_place(self) -> "PoolModel":
+        """Raise ValueError for settings that do not go together."""
+        given = self.model_fields_set
+        wrong = [name for name in HERE_ONLY if name in given] if self.server else ["requests"] * ("requests" in given)
+        if wrong:
+            where = "a model that is loaded here" if self.server else "a server: name one with server"
+            raise ValueError(f"{wrong[0]} is about {where}")
+        if self.server and (self.sampling.stop_ids or self.sampling.ignore_end):
+            raise ValueError("sampling.stop_ids and sampling.ignore_end are about a model that is loaded here")
+        return self
+
+    @property
+    def shown_name(self) -> str:
+        """What it is called in rows."""
+        return self.name or (self.model if self.server else short_name(self.model, self.revision))
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One answer that is asked for."""
+
+    prompt: PoolPrompt
+    sample: int  # number among the model's answers to this prompt, from 0
+    seed: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer."""
+
+    text: str
+    is_unfinished: bool  # it reached its limit
+    prompt_tokens: int
+    completion_tokens: int
+
+
+OnResponse = Callable[[int, Response | str], None]
+"""number of the ask, and the answer or in one sentence why there is none"""
+
+
+class OpenModel(Protocol):
+    """A model that can be asked."""
+
+    name: str
+    identity: Mapping[str, object]
+    """all that its answers depend on but prompts and seeds"""
+
+    def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
+        """Answer all, in any order. Raises RunError if it cannot."""
+
+
+def open_pool_model(settings: PoolModel) -> OpenModel:
+    """Find the model's folder, or reach its server.
+
+    Raises UsageError for a folder that is none or has no chat template, RunError if the server does not answer.
+    """
+    sampling = settings.sampling.model_dump(mode="json", exclude={"seed"})
+    if settings.server is not None:
+        client = ServerClient(settings.server, settings.model, settings.requests)
+        client.context()
+        identity = {"model": f"{client.url} {settings.model}", "engine": "server", "sampling": sampling}
+        return ServedModel(settings.shown_name, identity, client, settings.sampling)
+    folder = find_model_folder(settings.model, settings.revision)
+    config, tokenizer = read_model_folder(folder)
+    if not tokenizer.has_own_chat_template and settings.chat_template == "own":
+        raise UsageError(
+            f"the model {settings.model} has no chat template: it was not taught to answer; use a tuned model, or set "
+            "chat_template: olmo2 for it"
+        )
+    identity = {
+        "model": hash_of(folder),
+        "dtype": dtype_name(folder, config, settings.dtype),
+        "engine": settings.backend,
+        "sampling": sampling,
+    }
+    return LoadedModel(settings.shown_name, identity, partial(load_engine, settings, folder), settings.sampling)
+
+
+def load_engine(settings: PoolModel, folder: Path) -> EngineBase:
+    """Load a model, in the memory that one before it had."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    given = {name: getattr(settings, name) for name in HERE_ONLY[1:-1] if name in settings.model_fields_set}
+    return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
+
+
+class LoadedModel:
+    """A model in this process; its weights are there only while it is asked."""
+
+    def __init__(
+        self, name: str, identity: Mapping[str, object], load: Callable[[], EngineBase], sampling: SamplingSettings
+    ) -> None:
+        self.name, self.identity, self.load, self.sampling = name, identity, load, sampling
+
+    def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
+        """Answer all in their order: samples of one prompt share what was computed of it."""
+        engine = self.load()
+        sent: list[tuple[int, int]] = []  # number of the ask, tokens of its prompt
+
+        def requests() -> Iterator[Request]:
+            for number, ask in enumerate(asks):
+                ids = encode_chat(engine.tokenizer, ask.prompt.messages, add_generation_prompt=True)[0]
+                room = engine.longest - len(ids)
+                if room < 1:
+                    on_response(number, NO_ROOM)
+                    continue
+                most = min(self.sampling.max_new_tokens, room)
+                sent.append((number, len(ids)))
+                yield Request(ids, self.sampling.model_copy(update={"seed": ask.seed, "max_new_tokens": most}))
+
+        def on_end(place: int, ended: Completion | Exception) -> None:
+            number, prompt_tokens = sent[place]
+            if isinstance(ended, Exception):
+                on_response(number, str(ended))
+            else:
+                is_unfinished = ended.finish_reason == "length"
+                on_response(number, Response(ended.text, is_unfinished, prompt_tokens, len(ended.token_ids)))
+
+        run_each(engine, requests(), on_end)
+
+
+class ServedModel:
+    """A model behind a server."""
+
+    def __init__(
+        self, name: str, identity: Mapping[str, object], client: ServerClient, sampling: SamplingSettings
+    ) -> None:
+        self.name, self.identity, self.client, self.sampling = name, identity, client, sampling
+
+    def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
+        """Answer all, several at a time."""
+        self.client.each(asks, self.ask, on_response)
+
+    def ask(self, ask: Ask) -> Response:
+        """Return the server's answer to one prompt."""
+        sampling = self.sampling
+        body: dict[str, Any] = {"model": self.client.model, "messages": list(ask.prompt.messages)}
+        body |= {"max_tokens": sampling.max_new_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        body["seed"] = ask.seed % 2**31  # what all servers take
+        if sampling.stop:
+            body["stop"] = sampling.stop
+        given = {"top_k": sampling.top_k, "min_p": sampling.min_p, "repetition_penalty": sampling.repetition_penalty}
+        body |= {name: value for name, value in given.items() if name in sampling.model_fields_set}
+        value = self.client.call("chat/completions", body)
+        choice = first_choice(value)
+        text = text_of(choice, is_chat=True)
+        end = min((place for place in map(text.find, sampling.stop) if place >= 0), default=None)  # not all know stops
+        return Response(text[:end], choice["finish_reason"] == "length" and end is None, *tokens_used(value))

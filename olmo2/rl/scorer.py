@@ -1,0 +1,59 @@
+"""What rates candidates: a judge, verifiers, or a reward; opened before models are asked, so that faults show early."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from olmo2.eval.judge import ServerJudge
+from olmo2.eval.judge_choice import JudgeSettings, open_judge
+from olmo2.eval.judge_file import KeptJudge
+from olmo2.rl.ask_pool import Group
+from olmo2.rl.aspect_prompts import hash_of_prompts, read_aspect_prompts
+from olmo2.rl.aspect_ratings import RatingSettings, rate
+from olmo2.rl.candidate_scores import Reward, Scored, require_labels, reward_scores, verifier_scores
+from olmo2.rl.pair_choice import ChoiceSettings
+from olmo2.rl.prompt_pool import PoolPrompt
+
+JUDGE_FILE = "judge.jsonl"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One that rates."""
+
+    score: Callable[[Sequence[Group]], Scored]
+    check: Callable[[Sequence[PoolPrompt]], None] = lambda prompts: None
+    """raises UsageError for prompts whose answers it cannot rate"""
+    judge: str | None = None
+    """what tells the judge from others"""
+    judge_prompts: str | None = None
+    """a hash of what it is asked"""
+
+
+def verifier() -> Scorer:
+    """Return what rates by right answers that the rows hold."""
+    return Scorer(lambda groups: Scored(verifier_scores(groups)), require_labels)
+
+
+def by_reward(reward: Reward) -> Scorer:
+    """Return what rates by a function of conversations."""
+    return Scorer(lambda groups: Scored(reward_scores(reward, groups)))
+
+
+def by_judge(
+    settings: JudgeSettings, rating: RatingSettings, choice: ChoiceSettings, folder: Path, *, most_failed: float
+) -> Scorer:
+    """Return what rates by a judge, whose replies are kept in `folder`.
+
+    Raises UsageError for a judge or prompts that cannot be found, RunError if the judge's server does not answer.
+    """
+    prompts, judge = read_aspect_prompts(rating.prompts), open_judge(settings)
+    assert judge is not None, "the recipe names a judge"
+    if isinstance(judge, ServerJudge):
+        judge.client.context()
+    kept = KeptJudge(judge, folder / JUDGE_FILE)
+
+    def score(groups: Sequence[Group]) -> Scored:
+        return rate(groups, kept, prompts, rating, choice, most_failed=most_failed)
+
+    return Scorer(score, judge=judge.identity, judge_prompts=hash_of_prompts(prompts))

@@ -1,0 +1,86 @@
+"""Frozen values: what the published verifiers, run at the revisions of OLMo 2's time and of 2026, made of responses."""
+
+import json
+
+import pytest
+
+from olmo2.base.errors import UsageError
+from olmo2.grading.verifiers import verify
+
+NUMBERS = (  # response, label, at OLMo 2's time, in 2026
+    ("it costs 1,234 dollars", "1234", 1, 1),
+    ("so x = -3", "-3", 0, 1),
+    ("so x = -3", "3", 1, 0),
+    ("5-3", "-3", 0, 1),
+    ("72.", "72", 1, 1),
+    ("72.0", "72", 0, 0),
+    ("$4.50", "4.50", 1, 1),
+    ("12,345,678", "12345678", 1, 1),
+    ("#3", "3", 1, 1),
+    ("7%", "7", 1, 1),
+)
+FORMULAS = (
+    (r"so \boxed{\frac12}", r"\frac{1}{2}", 1),
+    (r"\boxed{0.5}", r"\frac{1}{2}", 1),
+    (r"\boxed{\dfrac12}", r"\frac{1}{2}", 1),
+    ("Final Answer: The final answer is $x=5$. I hope it is correct.", "5", 1),
+    ("$2+2$ and $4$", "4", 1),
+    (r"\boxed{3} or \boxed{4}", "3", 0),
+    (r"\boxed{(1,2)}", "(1, 2)", 1),
+    (r"\boxed{10\%}", "10", 1),
+    (r"\boxed{5\text{ cm}}", "5", 1),
+    (r"so \boxed 7$", "7", 1),
+    (r"\boxed{x^2+2x+1}", "(x+1)^2", 1),
+    (r"\boxed{100,000}", "100000", 1),
+    (r"\fbox{8}", "8", 0),
+    ("It is 12 dollars", "12", 0),
+    ("So the answer is 4.", "4", 0),
+    ("$4$.", "4", 1),
+    ("42<|endoftext|>", "42", 0),
+    ("42", "42", 1),
+)
+
+
+@pytest.mark.parametrize(("response", "label", "then", "now"), NUMBERS)
+def test_numbers_are_those_of_the_published_verifiers(response: str, label: str, then: int, now: int) -> None:
+    assert verify("gsm8k", response, label) in (then, now)
+
+
+def test_numbers_below_zero_need_their_sign_and_a_difference_is_none() -> None:
+    assert [verify("gsm8k", text, "-3") for text in ("so x = -3", "x = 3", "5-3")] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("response", "label", "expected"), FORMULAS)
+def test_formulas_are_those_of_the_published_verifier(response: str, label: str, expected: int) -> None:
+    pytest.importorskip("sympy")
+    pytest.importorskip("latex2sympy2_extended")
+    assert verify("MATH", response, label) == expected
+
+
+def test_all_instructions_must_be_followed() -> None:
+    label = {"instruction_id": ["punctuation:no_comma", "keywords:existence"], "kwargs": [None, {"keywords": ["cat"]}]}
+    for text in (json.dumps(label), json.dumps([label]), repr([label])):
+        assert verify("ifeval", "A cat sat.", text) == 1
+        assert verify("ifeval", "A cat, sitting.", text) == 0
+        assert verify("ifeval", "A dog sat.", text) == 0
+        assert verify("ifeval", "", text) == 0
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "no comma",
+        '{"func_name": "validate_no_commas"}',
+        '{"instruction_id": ["punctuation:no_comma"], "kwargs": []}',
+        '{"instruction_id": ["punctuation:none"], "kwargs": [null]}',
+        '{"instruction_id": ["keywords:existence"], "kwargs": [null]}',
+    ],
+)
+def test_a_label_in_another_form_is_refused(label: str) -> None:
+    with pytest.raises(UsageError):
+        verify("ifeval", "A cat sat.", label)
+
+
+def test_an_unknown_verifier_is_named_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no verifier 'gsm9k'; did you mean gsm8k"):
+        verify("gsm9k", "1", "1")
