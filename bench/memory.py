@@ -5,16 +5,17 @@ is the peak of what torch's allocator has handed out, from the profiler's memory
 made: the same notion as torch.cuda.max_memory_allocated, and what the model predicts. The growth of the process (VmHWM)
 is no such measure on CPUs: it depends on glibc's fragments, and on libraries that are loaded at first use.
 
-    python bench/memory.py [compiled] [recompute] [process]         about ten minutes on two quiet cores
+    python bench/memory.py [compiled] [recompute] [lora] [process]         about ten minutes on two quiet cores
 
-compiled adds cases with compiled blocks, recompute the other policies, process how much a process grows without the
-profiler, from before the model is made.
+compiled adds cases with compiled blocks, recompute the other policies, lora adapters to all projections, process how
+much a process grows without the profiler, from before the model is made.
 """
 
 import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from olmo2.data.batch import Batch
 from olmo2.model.flops import num_parameters
-from olmo2.model.init import initialise
+from olmo2.model.init import initial_weights
+from olmo2.model.lora import LoraSettings, add_lora, initial_adapters
 from olmo2.model.sizes import ModelConfig, model_config
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer
@@ -32,6 +34,7 @@ from olmo2.parallel.compile import compile_blocks
 from olmo2.parallel.memory import peak_memory
 from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import alone
+from olmo2.parallel.shards import fill
 from olmo2.parallel.workload import Workload
 from olmo2.train.objective import next_token
 from olmo2.train.step import train_step
@@ -52,6 +55,7 @@ class Case:
     dtype: str = "fp32"
     is_compiled: bool = False
     recompute: Any = "none"
+    rank: int | None = None  # of adapters; None = all weights are trained
 
     @property
     def config(self) -> ModelConfig:
@@ -72,7 +76,13 @@ class Case:
             dtype_bytes=DTYPES[self.dtype].itemsize,
             is_compiled=self.is_compiled,
             is_cpu=True,
+            lora=self.lora,
         )
+
+    @property
+    def lora(self) -> LoraSettings | None:
+        """What adapters are trained."""
+        return None if self.rank is None else LoraSettings(rank=self.rank)
 
 
 CASES = [
@@ -96,10 +106,13 @@ def main(arguments: list[str]) -> None:
         cases += [replace(case, is_compiled=True) for case in CASES if case.size in ("olmo2-1m", "olmo2-6m")]
     if "recompute" in arguments:
         cases += [replace(CASES[1], recompute=policy) for policy in ("mlp", "alternate", "all")]
+    if "lora" in arguments:
+        cases += [replace(case, rank=rank) for case in CASES[1:7] for rank in (8, 64)]
     print("parameters  vocab   step      at a time  options         predicted   measured  ratio  fullest moment")
     for case in cases:
         predicted, measured = peak_memory(case.workload), ask(case, "tensors")
-        options = f"{case.dtype} {'compiled' if case.is_compiled else case.recompute}"
+        adapters = f" r{case.rank}" if case.rank else ""
+        options = f"{case.dtype} {'compiled' if case.is_compiled else case.recompute}{adapters}"
         grown = f", process grew {ask(case, 'process') / 1e6:,.0f} MB" if "process" in arguments else ""
         print(
             f"{num_parameters(case.config) / 1e6:8.1f} M  {case.vocab_size:6,}  {case.rows} x {case.seq_len:5}"
@@ -138,8 +151,12 @@ def measure(kind: str, case: Case) -> int:
 
 def take_steps(case: Case) -> None:
     """Make the model and train it for two steps."""
-    model = Transformer(case.config)
-    initialise(model, 0)
+    with torch.device("meta"):
+        model = Transformer(case.config)
+    if case.lora is not None:
+        add_lora(model, case.lora, DTYPES[case.dtype])
+    model.to_empty(device=CPU)
+    fill(model, chain(initial_weights(case.config, 0), initial_adapters(model, 0)))
     model.model.compute_dtype = DTYPES[case.dtype]
     compile_blocks(model, case.is_compiled, CPU)
     recompute(model, case.recompute)

@@ -203,6 +203,15 @@ def find_model_folder(name: str | Path, revision: str | None = None, *, with_tra
     return download_model(str(name), revision)
 
 
+def lasting_name(name: str, folder: Path) -> str:
+    """Return by which name the model that was found in `folder` is found later, too.
+
+    That of a run may stand for a newer checkpoint then, so it is the folder's; hub models and remote ones keep theirs.
+    """
+    is_local = not is_remote(name) and Path(split_revision(name)[0]).expanduser().is_dir()
+    return str(folder) if is_local else name
+
+
 def download_model(name: str, revision: str | None) -> Path:
     """Fetch the config, weights and tokenizer of a hub model, or take them from the hub's cache on this machine."""
     try:

@@ -1,5 +1,6 @@
 """How many parameters a shape has and how many floating-point operations a token costs."""
 
+from olmo2.model.lora import LoraSettings
 from olmo2.model.sizes import ModelConfig
 
 
@@ -12,14 +13,28 @@ def num_parameters(config: ModelConfig, *, has_embedding: bool = True, has_lm_he
     return config.num_hidden_layers * block + hidden + outside
 
 
-def train_flops_per_token(config: ModelConfig, seq_len: int) -> int:
+def num_adapter_parameters(config: ModelConfig, lora: LoraSettings) -> int:
+    """Count the parameters that are trained with adapters: A and B of every target, and the head of a reward model."""
+    hidden, kv_size, inner = config.hidden_size, config.num_key_value_heads * config.head_dim, config.intermediate_size
+    sizes = {  # in and out
+        **dict.fromkeys(("q_proj", "o_proj"), hidden + hidden),
+        **dict.fromkeys(("k_proj", "v_proj"), hidden + kv_size),
+        **dict.fromkeys(("gate_proj", "up_proj", "down_proj"), hidden + inner),
+    }
+    adapters = config.num_hidden_layers * lora.rank * sum(sizes[target] for target in lora.targets)
+    return adapters + (hidden if config.head == "reward" else 0)
+
+
+def train_flops_per_token(config: ModelConfig, seq_len: int, lora: LoraSettings | None = None) -> int:
     """Return the operations of one trained token, forward and backward, recomputation not counted.
 
     6 per weight that multiplies (blocks and output matrix) + 12·L·C·T for attention without the causal saving: the
-    convention of OLMo-core's MFU, so that figures compare.
+    convention of OLMo-core's MFU, so that figures compare. With adapters 4 per weight, which has no gradient, and 6 per
+    number of an adapter.
     """
     weights = num_parameters(config, has_embedding=False)
-    return 6 * weights + 12 * config.num_hidden_layers * config.hidden_size * seq_len
+    products = 6 * weights if lora is None else 4 * weights + 6 * num_adapter_parameters(config, lora)
+    return products + 12 * config.num_hidden_layers * config.hidden_size * seq_len
 
 
 def total_train_flops(config: ModelConfig, total_tokens: int) -> int:

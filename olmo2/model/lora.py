@@ -19,7 +19,8 @@ from olmo2.base.suggestions import nearest
 from olmo2.model.init import SCORE
 from olmo2.model.linear import Linear
 
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+MLP_PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", *MLP_PROJECTIONS)
 
 
 class LoraSettings(Settings):

@@ -8,6 +8,7 @@ a norm keeps its input alone, and silu(gate) is not kept.
 from typing import NamedTuple
 
 from olmo2.model.blocked_attention import blocks
+from olmo2.model.lora import MLP_PROJECTIONS
 from olmo2.parallel.workload import Workload
 
 
@@ -28,9 +29,9 @@ def block_activations(work: Workload) -> BlockActivations:
     """Count what one block keeps on one device."""
     config, tensor = work.config, work.grid.tensor
     hidden, heads = config.hidden_size, config.num_attention_heads // tensor
+    # Each row of a norm has a float32 scale, too.
     matrix_input = work.positions * hidden * work.dtype_bytes  # gathered from the tensor group, so not divided
-    # A norm keeps its input; uncompiled, a float32 copy of it and the normalised values. Each row has a float32 scale.
-    norm_bytes = work.dtype_bytes if work.is_compiled else 2 * 4
+    norm_bytes = work.dtype_bytes if work.is_compiled else uncompiled_norm_bytes(work)
     projection_norms = work.own_positions * (hidden + work.kv_size) * norm_bytes + 2 * work.positions * 4
     output_norm = work.own_positions * (hidden * norm_bytes + 4)
 
@@ -44,10 +45,13 @@ def block_activations(work: Workload) -> BlockActivations:
 
     num_inner = 3 if work.is_compiled else 4  # gate, up, their product and, uncompiled, silu(gate)
     inner = num_inner * work.own_positions * config.intermediate_size * work.dtype_bytes
+    in_adapter = 0 if work.lora is None else work.own_positions * work.lora.rank * work.dtype_bytes  # of each, A·x
+    targets = [] if work.lora is None else work.lora.targets
+    num_in_mlp = sum(target in MLP_PROJECTIONS for target in targets)
     return BlockActivations(
         input=work.own_positions * hidden * work.dtype_bytes,
-        attention=matrix_input + projection_norms + mixing + output_norm,
-        mlp=matrix_input + inner + output_norm,
+        attention=matrix_input + projection_norms + mixing + output_norm + (len(targets) - num_in_mlp) * in_adapter,
+        mlp=matrix_input + inner + output_norm + num_in_mlp * in_adapter,
     )
 
 
@@ -72,7 +76,12 @@ def block_activations_kept(work: Workload) -> int:
 
 def output_norm_bytes(work: Workload) -> int:
     """Return the bytes of one position that the norm behind the MLP keeps, which is not computed again with it."""
-    return work.config.hidden_size * (work.dtype_bytes if work.is_compiled else 2 * 4) + 4
+    return work.config.hidden_size * (work.dtype_bytes if work.is_compiled else uncompiled_norm_bytes(work)) + 4
+
+
+def uncompiled_norm_bytes(work: Workload) -> int:
+    """Return the bytes of one number that a norm keeps: a float32 copy of its input and, if trained, what it scales."""
+    return 4 if work.lora else 2 * 4
 
 
 def recomputed_activations(work: Workload) -> int:
@@ -91,4 +100,4 @@ def kept_outside_blocks(work: Workload) -> int:
     """Return what the rest keeps: token ids, RoPE's tables, the final norm (never compiled), the states' gradient."""
     hidden = work.config.hidden_size
     positions = 8 * work.own_positions + 2 * 4 * work.seq_len * work.config.head_dim // work.grid.context
-    return positions + work.own_positions * (hidden * (2 * 4 + work.dtype_bytes) + 4)
+    return positions + work.own_positions * (hidden * (uncompiled_norm_bytes(work) + work.dtype_bytes) + 4)

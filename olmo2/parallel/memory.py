@@ -28,8 +28,8 @@ class Memory:
     """Bytes of one device at one moment, by what they are for."""
 
     moment: str
-    parameters: float  # float32, this device's share
-    optimizer: float  # both moments of this device's parameters
+    parameters: float  # float32, this device's share; frozen ones in the compute dtype
+    optimizer: float  # both moments of those of this device's parameters that are trained
     gradients: float = 0  # float32, this device's share
     weights: float = 0  # in the compute dtype: gathered from other devices, or copied
     activations: float = 0
@@ -56,12 +56,12 @@ def peak_memory(work: Workload, hardware: Hardware | None = None) -> Memory:
 
 def moments(work: Workload) -> list[Memory]:
     """Return the memory at each moment that can be the fullest."""
-    parameters = work.local_parameters
-    gradients = FLOAT32 * parameters
+    trained = work.trained_parameters
+    gradients = FLOAT32 * trained
     accumulated = gradients if work.num_micro_batches > 1 else 0  # of the micro-batches before
     is_spread = work.grid.world_size > 1
     # A parameter's gradient has its dtype: float32 for the model's own weights, the compute dtype for gathered ones.
-    head_gradient = (work.dtype_bytes if is_spread else FLOAT32) * work.output_size
+    head_gradient = 0 if work.lora else (work.dtype_bytes if is_spread else FLOAT32) * work.output_size
     # Alone, the output matrix's gradient goes into those accumulated at once; spread, it waits for the reduction.
     kept_head_gradient = head_gradient if is_spread or not accumulated else 0
     in_blocks, outside = block_activations_kept(work), kept_outside_blocks(work)
@@ -69,11 +69,11 @@ def moments(work: Workload) -> list[Memory]:
 
     begin = Memory(
         moment="optimizer step",
-        parameters=FLOAT32 * parameters,
-        optimizer=2 * work.state_bytes * parameters,
+        parameters=work.parameter_bytes,
+        optimizer=2 * work.state_bytes * trained,
         gradients=gradients,
         # Moments in bfloat16 are updated in float32, a parameter at a time.
-        working=2 * FLOAT32 * work.table_size / work.shard_ranks if work.state_bytes < FLOAT32 else 0,
+        working=2 * FLOAT32 * min(trained, work.table_size / work.shard_ranks) if work.state_bytes < FLOAT32 else 0,
     )
     filled = replace(
         begin,
@@ -89,7 +89,7 @@ def moments(work: Workload) -> list[Memory]:
             filled,
             moment="loss",
             activations=filled.activations + work.dtype_bytes * hidden_states,
-            logits=FLOAT32 * work.output_size + loss_working(work),
+            logits=(0 if work.lora else FLOAT32 * work.output_size) + loss_working(work),
         ),
         replace(filled, moment="backward of the loss", logits=2 * head_gradient),
         replace(
@@ -123,6 +123,8 @@ def compute_weights(work: Workload) -> int:
         return work.dtype_bytes * (tables + gathered_blocks * work.block_weights)
     if work.dtype_bytes == FLOAT32:
         return 0
+    if work.lora:  # all but the adapters is kept in the compute dtype, and needs no copy
+        return work.dtype_bytes * work.trained_parameters
     # Autograd keeps the copies for the backward, as it does activations.
     attention = 2 * work.config.hidden_size * (work.config.hidden_size + work.kv_size)
     kept = {"none": work.block_weights, "mlp": attention, "alternate": work.block_weights / 2, "all": 0}
@@ -142,6 +144,8 @@ def loss_working(work: Workload) -> int:
         precise = 0
     else:  # logits and probabilities of the chunk in float32
         precise = FLOAT32 * logits * (1 if work.dtype_bytes == FLOAT32 else 2)
+    if work.lora:  # the output matrix is not trained, and needs no copy
+        return held + precise
     product = work.dtype_bytes * (logits + work.output_size)  # one gradient of logits, and its share of the matrix's
     is_copied = work.grid.world_size == 1 and work.dtype_bytes != FLOAT32
     return max(held + precise, product) + (work.dtype_bytes * work.output_size if is_copied else 0)
@@ -159,6 +163,8 @@ def block_backward_working(work: Workload) -> int:
         scores = work.micro_batch_sequences * heads * (queries.stop - queries.start) * keys.stop
         in_attention = 3 * FLOAT32 * scores + 4 * FLOAT32 * own * hidden - block_activations(work).mlp
     weight_gradients = FLOAT32 * work.block_weights
+    if work.lora:
+        weight_gradients = FLOAT32 * work.trained_parameters // work.config.num_hidden_layers
     if work.grid.world_size > 1:  # gathered in the compute dtype while those of the block before are reduced in float32
         weight_gradients += work.dtype_bytes * work.block_weights
     return max(in_mlp, in_attention) + weight_gradients
@@ -166,6 +172,8 @@ def block_backward_working(work: Workload) -> int:
 
 def end_working(work: Workload, *, is_accumulating: bool) -> int:
     """Return what the backward holds at its end: gradients of the tables on their way to where they are kept."""
+    if work.lora:  # what the first adapter reads needs no gradient
+        return 0
     states = FLOAT32 * work.own_positions * work.config.hidden_size
     if work.grid.world_size > 1:
         return states + (work.table_size + work.output_size) * (work.dtype_bytes + FLOAT32)

@@ -66,15 +66,21 @@ def repeated_shares(work: Workload) -> tuple[float, float]:
 
 
 def product_seconds(work: Workload, hardware: Hardware) -> float:
-    """Return the seconds of a micro-batch's products: 6 operations a weight and token, 2 more if computed again."""
+    """Return the seconds of a micro-batch's products: 6 operations a weight and token, 2 more if computed again.
+
+    A frozen weight has no gradient and needs 4; the thin products of adapters are counted as if they were as fast.
+    """
     hidden, tokens = work.config.hidden_size, work.positions
     again_attention, again_mlp = repeated_shares(work)
     mlp = 3 * hidden * work.config.intermediate_size / work.grid.tensor
-    weights = (6 + 2 * again_attention) * (work.block_weights - mlp) + (6 + 2 * again_mlp) * mlp
+    once = 6 if work.lora is None else 4
+    weights = (once + 2 * again_attention) * (work.block_weights - mlp) + (once + 2 * again_mlp) * mlp
+    if work.lora:
+        weights += 6 * work.trained_parameters / work.config.num_hidden_layers
     best = hardware.bf16_flops if work.dtype_bytes == 2 else hardware.fp32_flops
     best_in_blocks = hardware.fp8_flops or best if work.parallel.float8 else best
     in_blocks = work.config.num_hidden_layers * tokens * weights / (SHARE_OF_BEST_PRODUCT * best_in_blocks)
-    return in_blocks + 6 * work.own_positions * work.output_size / (SHARE_OF_BEST_PRODUCT * best)
+    return in_blocks + once * work.own_positions * work.output_size / (SHARE_OF_BEST_PRODUCT * best)
 
 
 def attention_seconds(work: Workload, hardware: Hardware) -> float:
@@ -136,4 +142,4 @@ def collective_seconds(size: float, ranks: int, *, inner: int, hardware: Hardwar
 
 def optimizer_bytes(work: Workload) -> float:
     """Return the memory traffic of clipping and AdamW, once a step: each number is read, and most are written."""
-    return work.local_parameters * (8 + 16 + 4 * work.state_bytes)
+    return work.trained_parameters * (8 + 16 + 4 * work.state_bytes)

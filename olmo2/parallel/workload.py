@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from olmo2.model.attention import MAX_BLOCKED_SEQ_LEN
+from olmo2.model.flops import num_adapter_parameters
+from olmo2.model.lora import LoraSettings
 from olmo2.model.sizes import ModelConfig
 from olmo2.parallel.mesh import Grid, ParallelSettings
 from olmo2.parallel.positions import Positions
@@ -23,6 +25,7 @@ class Workload:
     state_bytes: int = 4  # of each moment of a parameter
     is_compiled: bool = True
     is_cpu: bool = False
+    lora: LoraSettings | None = None  # adapters are trained, on one device, and all else is kept in the compute dtype
 
     def __post_init__(self) -> None:
         require_divisible(self.config, self.grid.tensor)
@@ -87,6 +90,20 @@ class Workload:
             return sum(-(-rows // self.shard_ranks) * columns for rows, columns in shapes)
 
         return self.config.num_hidden_layers * kept(block) + kept(outside)
+
+    @property
+    def trained_parameters(self) -> int:
+        """Parameters that this device has gradients and moments of."""
+        return self.local_parameters if self.lora is None else num_adapter_parameters(self.config, self.lora)
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the parameters that this device keeps: float32, but for frozen matrices."""
+        if self.lora is None:
+            return 4 * self.local_parameters
+        hidden = self.config.hidden_size
+        norms = self.config.num_hidden_layers * (3 * hidden + self.kv_size) + hidden
+        return self.dtype_bytes * (self.local_parameters - norms) + 4 * (norms + self.trained_parameters)
 
     @property
     def has_attention_in_blocks(self) -> bool:

@@ -14,7 +14,6 @@ from olmo2.base.seeds import stream_seed
 from olmo2.checkpoint.adapter import base_fingerprint, stored_adapter
 from olmo2.model.lora import LoraSettings, initial_adapters
 from olmo2.model.transformer import Transformer
-from olmo2.parallel.ranks import Ranks
 from olmo2.train.recipe import TrainRecipe
 
 
@@ -23,13 +22,10 @@ def lora_of(recipe: TrainRecipe) -> LoraSettings | None:
     return getattr(recipe, "lora", None)
 
 
-def require_lora_alone(recipe: TrainRecipe, ranks: Ranks) -> None:
+def require_lora_alone(recipe: TrainRecipe, num_devices: int) -> None:
     """Raise UsageError where adapters would meet what they are not made for."""
-    if ranks.world_size > 1:
-        raise UsageError(
-            f"lora: adapters are trained on one device, and {ranks.world_size} processes were started; start one, or "
-            "set lora to null"
-        )
+    if num_devices > 1:
+        raise UsageError(f"lora: adapters are trained on one device, not on {num_devices}; start one process")
     if recipe.parallel.float8:
         raise UsageError("lora: adapters do not go with products in float8; set parallel.float8 to false")
 

@@ -166,7 +166,7 @@ def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transf
     with torch.device("meta"):
         model = Transformer(begin.config)
     if lora is not None:
-        require_lora_alone(recipe, ranks)
+        require_lora_alone(recipe, ranks.world_size)
         add_lora(model, lora, compute_dtype)
     about_compilation = spread(model, ranks, recipe.parallel, compute_dtype=compute_dtype, compile=recipe.run.compile)
     weights = begin.weights

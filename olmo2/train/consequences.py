@@ -15,12 +15,14 @@ from olmo2.data.step_plan import StepPlan, make_phases
 from olmo2.data.token_data import TokenDataSettings
 from olmo2.data.token_files import open_tokens
 from olmo2.data.windows import count_windows
-from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
+from olmo2.model.flops import num_adapter_parameters, num_parameters, total_train_flops, train_flops_per_token
+from olmo2.model.lora import LoraSettings
 from olmo2.model.sizes import DOLMA2_VOCABULARY, ModelConfig, model_config
 from olmo2.optim.adamw import OptimSettings
 from olmo2.optim.schedule import learning_rate
 from olmo2.release.published_names import PUBLISHED_MODELS, published_name, size_in_name
 from olmo2.tokenizer.tokenizer import load_tokenizer
+from olmo2.train.adapters import lora_of
 from olmo2.train.pretrain import PretrainRecipe
 from olmo2.train.recipe import TrainRecipe
 
@@ -33,7 +35,8 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
     """Return what follows, by name, as text; what needs files that are not there yet is said so."""
     data: Any = getattr(recipe, "data", None)  # every training stage has data, of its own kind
     config, about_shape = shape_of(recipe)
-    facts = about_shape if config is None else about_shape | parameters(config)
+    lora = lora_of(recipe)
+    facts = about_shape if config is None else about_shape | parameters(config, lora)
     num_windows, about_data = count_sequences(data)
     facts |= about_data
     run, seq_len = recipe.run, int(data.seq_len)
@@ -46,7 +49,7 @@ def consequences(recipe: TrainRecipe) -> dict[str, str]:
         facts["epochs"] = f"{total / (num_windows * seq_len):.4g}"
     facts |= rates(recipe, plan, steps)
     if config is not None:
-        facts |= operations(config, total, seq_len)
+        facts |= operations(config, total, seq_len, lora)
     return facts | checkpoints(recipe, steps, total, config)
 
 
@@ -68,10 +71,11 @@ def step_plan(recipe: TrainRecipe, num_windows: int | None, seq_len: int) -> Ste
     return StepPlan(num_windows or ENDLESS, seq_len, phases)
 
 
-def parameters(config: ModelConfig) -> dict[str, str]:
+def parameters(config: ModelConfig, lora: LoraSettings | None) -> dict[str, str]:
     """Count the parameters of a shape in the ways that are in use."""
     without_embedding = num_parameters(config, has_embedding=False)
-    return {
+    trained = {} if lora is None else {"parameters that are trained": f"{num_adapter_parameters(config, lora):,}"}
+    return trained | {
         "parameters": f"{num_parameters(config):,}",
         "parameters without the input embedding": f"{without_embedding:,}",
         "parameters of blocks and last norm": f"{num_parameters(config, has_embedding=False, has_lm_head=False):,}",
@@ -115,13 +119,13 @@ def frozen_step_factor(optim: OptimSettings) -> float:
     return math.sqrt(1 - beta2) / (1 - beta1)
 
 
-def operations(config: ModelConfig, total_tokens: int, seq_len: int) -> dict[str, str]:
+def operations(config: ModelConfig, total_tokens: int, seq_len: int, lora: LoraSettings | None) -> dict[str, str]:
     """Return the floating-point operations of the stage as published tables and as utilisation figures count them."""
-    with_attention = train_flops_per_token(config, seq_len)
-    return {
-        "FLOPs (6 x parameters x tokens)": f"{total_train_flops(config, total_tokens):.4g}",
-        "FLOPs with attention": f"{with_attention * total_tokens:.4g}, {with_attention:.4g} a token",
-    }
+    with_attention = train_flops_per_token(config, seq_len, lora)
+    facts = {"FLOPs with attention": f"{with_attention * total_tokens:.4g}, {with_attention:.4g} a token"}
+    if lora is not None:  # the published tables hold no such stage
+        return facts
+    return {"FLOPs (6 x parameters x tokens)": f"{total_train_flops(config, total_tokens):.4g}"} | facts
 
 
 def checkpoints(recipe: TrainRecipe, steps: int, total: int, config: ModelConfig | None) -> dict[str, str]:
@@ -133,7 +137,9 @@ def checkpoints(recipe: TrainRecipe, steps: int, total: int, config: ModelConfig
     kept = 1 if every is None else -(-steps // every)  # the last step stays too
     facts["checkpoints that stay"] = f"{kept:,}"
     if config is not None:
-        num_bytes = num_parameters(config) * (BYTES_OF_WEIGHT + BYTES_OF_MOMENTS[recipe.optim.state_dtype])
+        lora = lora_of(recipe)
+        num_saved = num_parameters(config) if lora is None else num_adapter_parameters(config, lora)
+        num_bytes = num_saved * (BYTES_OF_WEIGHT + BYTES_OF_MOMENTS[recipe.optim.state_dtype])
         facts["size of these checkpoints"] = (
             f"{num_bytes / BYTES_PER_GB:,.4g} GB each, {kept * num_bytes / BYTES_PER_GB:,.0f} GB together"
         )

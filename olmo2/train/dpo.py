@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.checkpoint.folder import find_model_folder, open_model
+from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
 from olmo2.data.preferences import Preferences, ResponseDataSettings
 from olmo2.eval.model_under_test import hash_of
 from olmo2.model.lora import LoraSettings
@@ -52,8 +52,9 @@ def dpo(recipe: DpoRecipe) -> Path:
     objective = recipe.loss.objective()
 
     def start() -> Start:
-        config, tokenizer, weights = open_model(find_model_folder(recipe.load_path))
-        return Start(config, tokenizer, weights.items(), recipe.load_path)
+        folder = find_model_folder(recipe.load_path)
+        config, tokenizer, weights = open_model(folder)
+        return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
 
     with stage_ranks(recipe) as ranks:
         prepare = with_reference(recipe, start, ranks) if recipe.loss.has_reference else lambda pairs, _: pairs

@@ -20,8 +20,8 @@ WorkloadOf = Callable[[TrainRecipe, ModelConfig, int, Hardware], Workload]
 FILE_COLUMNS = 160  # of a table that is written to a file or a pipe
 USABLE_SHARE = 0.95  # of a device's memory: the allocator loses some to fragments
 MEANINGS = {
-    "parameters": "float32",
-    "optimizer": "two moments of each parameter",
+    "parameters": "float32; frozen ones in the dtype of the products",
+    "optimizer": "two moments of each parameter that is trained",
     "gradients": "float32",
     "weights": "gathered or copied for the products",
     "activations": "kept from forward to backward",
@@ -47,12 +47,14 @@ def forecast(
         f"{work.seq_len} at a time, {work.num_micro_batches:g} times a step\n",
         highlight=False,
     )
+    if work.lora:
+        console.print(f"adapters of {work.trained_parameters:,} parameters are trained", highlight=False)
     console.print(memory_table(memory, hardware))
     for line in verdict(recipe, devices, memory_of, hardware):
         console.print(line, highlight=False, soft_wrap=True)
     console.print()
     title = "what to expect" if fits(memory, hardware) else "what to expect, if it fitted"
-    facts = speed_facts(recipe, config, work, hardware) | disk_facts(recipe, config, work.seq_len)
+    facts = speed_facts(recipe, config, work, hardware) | disk_facts(recipe, work)
     console.print(facts_table(title, facts))
 
 
@@ -103,34 +105,35 @@ def speed_facts(recipe: TrainRecipe, config: ModelConfig, work: Workload, hardwa
     devices, batch = work.grid.world_size, work.step_sequences * work.grid.batch_ranks * work.seq_len
     time = step_time(work, hardware)
     per_device = batch / devices / time.total
-    flops = train_flops_per_token(config, work.seq_len)
+    flops, a_weight = train_flops_per_token(config, work.seq_len, work.lora), 6 if work.lora is None else 4
     shares = ", ".join(f"{name} {seconds / time.total:.0%}" for name, seconds in time.parts.items())
     facts = {
         "tokens/s": f"{per_device:,.0f} a device, {per_device * devices:,.0f} in all",
         "share of the bf16 peak": f"{per_device * flops / hardware.bf16_peak:.1%}",
         "seconds a step": f"{time.total:.3g} ({shares})",
-        "FLOPs of a token (6 a weight + attention)": f"{flops:.4g}",
+        f"FLOPs of a token ({a_weight} a weight + attention)": f"{flops:.4g}",
     }
     if recipe.run.epochs is not None:
         return facts | {"days": f"as long as the data are, {recipe.run.epochs:g} times"}
     steps, total = length_of(recipe, step_plan(recipe, None, work.seq_len))
     days = total / batch * time.total / 86_400
+    if work.lora is None:
+        facts["FLOPs in all (6 x parameters x tokens)"] = f"{total_train_flops(config, total):.4g}"
     return facts | {
-        "FLOPs in all (6 x parameters x tokens)": f"{total_train_flops(config, total):.4g}",
         "days": f"{days:,.{'0f' if days >= 100 else '3g'}} for {steps:,} steps, without evaluation and saving",
         "device hours": f"{days * 24 * devices:,.0f}",
     }
 
 
-def disk_facts(recipe: TrainRecipe, config: ModelConfig, seq_len: int) -> dict[str, str]:
+def disk_facts(recipe: TrainRecipe, work: Workload) -> dict[str, str]:
     """Return the size of a checkpoint, and how many there will be."""
-    moment_bytes = 2 if recipe.optim.state_dtype == "bf16" else 4
-    size = num_parameters(config) * (4 + 2 * moment_bytes)
-    facts = {"a checkpoint on disk": f"{size / GIGA:,.3g} GB (float32 weights, two moments)"}
+    num_saved = num_parameters(work.config) if work.lora is None else work.trained_parameters
+    size, what = num_saved * (4 + 2 * work.state_bytes), "weights" if work.lora is None else "adapters"
+    facts = {"a checkpoint on disk": f"{size / GIGA:,.3g} GB (float32 {what}, two moments)"}
     every = recipe.keep.save_every_steps
     if recipe.run.epochs is not None:
         return facts
-    steps, _ = length_of(recipe, step_plan(recipe, None, seq_len))
+    steps, _ = length_of(recipe, step_plan(recipe, None, work.seq_len))
     kept = 1 if every is None else -(-steps // every)
     ephemeral = " and one that is replaced" if recipe.keep.ephemeral_every_steps else ""
     return facts | {"checkpoints": f"{kept:,} kept{ephemeral}, {kept * size / TERA:,.3g} TB"}

@@ -22,6 +22,7 @@ from olmo2.parallel.hardware import GIGA, Hardware, hardware_for
 from olmo2.parallel.mesh import grid_for
 from olmo2.parallel.ranks import alone
 from olmo2.parallel.workload import Workload
+from olmo2.train.adapters import lora_of, require_lora_alone
 from olmo2.train.assemble import phases_of
 from olmo2.train.consequences import shape_of
 from olmo2.train.forecast import forecast
@@ -94,6 +95,9 @@ def workload_of(recipe: TrainRecipe, config: ModelConfig, devices: int, hardware
     run, seq_len = recipe.run, int(data.seq_len)
     if recipe.parallel.float8 and hardware.fp8_flops is None:
         raise UsageError(f"parallel.float8: {hardware.name} has no products in float8; set it to false")
+    lora = lora_of(recipe)
+    if lora is not None:
+        require_lora_alone(recipe, devices)
     grid = grid_for(recipe.parallel, devices)
     phases = phases_of(recipe, seq_len, config.max_position_embeddings, alone())
     sequences = max(phase.sequences for phase in phases)
@@ -117,4 +121,5 @@ def workload_of(recipe: TrainRecipe, config: ModelConfig, devices: int, hardware
         state_bytes=2 if recipe.optim.state_dtype == "bf16" else 4,
         is_compiled=run.compile is not False,
         is_cpu=is_cpu,
+        lora=lora,
     )

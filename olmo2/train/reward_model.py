@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from olmo2.checkpoint.folder import find_model_folder
+from olmo2.checkpoint.folder import find_model_folder, lasting_name
 from olmo2.checkpoint.reward_start import open_reward_start
 from olmo2.data.batch import Batch
 from olmo2.data.preferences import Preferences, WholePairDataSettings
@@ -51,7 +51,7 @@ def reward_model(recipe: RewardModelRecipe) -> Path:
     def start() -> Start:
         folder = find_model_folder(recipe.load_path)
         config, tokenizer, weights = open_reward_start(folder, recipe.run.seed)
-        return Start(config, tokenizer, weights.items(), recipe.load_path)
+        return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
 
     with stage_ranks(recipe) as ranks:
         heldout: list[Preferences] = []

@@ -10,6 +10,7 @@ from olmo2.eval.results import is_fraction
 from olmo2.model.flops import train_flops_per_token
 from olmo2.optim.spikes import SpikeDetector
 from olmo2.parallel.device import matmul_peak_flops
+from olmo2.train.adapters import lora_of
 from olmo2.train.assemble import Job
 from olmo2.train.progress import TrainProgress
 from olmo2.train.step import StepMetrics
@@ -23,6 +24,7 @@ class RunLog:
     def __init__(self, job: Job) -> None:
         run, model, ranks = job.recipe.run, job.model, job.ranks
         self.stage, self.config, self.is_main = run.stage, model.config, ranks.is_main
+        self.lora = lora_of(job.recipe)
         self.first_step, self.is_resumed = job.first_step, job.resumed is not None
         dtype = model.dtype
         self.speed = Throughput(matmul_peak_flops(ranks.device, dtype) * ranks.world_size)
@@ -43,7 +45,7 @@ class RunLog:
         with self.profiler.step(span.step):
             self.speed.start_step()
             yield
-            self.speed.end_step(span.tokens, span.tokens * train_flops_per_token(self.config, span.seq_len))
+            self.speed.end_step(span.tokens, span.tokens * train_flops_per_token(self.config, span.seq_len, self.lora))
 
     def note(self, step: int, metrics: StepMetrics) -> bool:
         """Take note of a step that has ended; say and return whether it is out of the ordinary."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.checkpoint.folder import find_model_folder, open_model
+from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
 from olmo2.data.conversations import Conversations, read_conversations
 from olmo2.data.mixed_rows import RowDataSettings
 from olmo2.model.lora import LoraSettings
@@ -60,7 +60,8 @@ def sft(recipe: SftRecipe) -> Path:
     """Tune the model and return its last checkpoint."""
 
     def start() -> Start:
-        config, tokenizer, weights = open_model(find_model_folder(recipe.load_path))
-        return Start(config, tokenizer, weights.items(), recipe.load_path)
+        folder = find_model_folder(recipe.load_path)
+        config, tokenizer, weights = open_model(folder)
+        return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
 
     return run_stage(recipe, start, recipe.data.conversations, recipe.loss.objective())

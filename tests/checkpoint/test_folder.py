@@ -17,6 +17,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.folder import (
     copy_model_folder,
     find_model_folder,
+    lasting_name,
     load_model,
     model_folder_files,
     open_model,
@@ -323,3 +324,11 @@ def test_what_has_the_wrong_head_is_refused(reward_folder: Path, hf_folder: Path
     copy_model_folder(reward_folder, tmp_path, dtype=None)
     for path in model_folder_files(reward_folder):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_name_that_lasts(save: Save, run: Path) -> None:
+    folder = save(2)
+    for name in (str(run), str(folder), f"{run}@{folder.name}"):
+        assert lasting_name(name, find_model_folder(name)) == str(folder)
+    for name in ("allenai/OLMo-2-1124-7B", "allenai/OLMo-2-1124-7B@main", "s3://bucket/run"):
+        assert lasting_name(name, folder) == name

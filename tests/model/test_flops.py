@@ -1,13 +1,16 @@
 """Parameter counts and operations against the published figures."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from olmo2.model.flops import num_parameters, total_train_flops, train_flops_per_token
+from olmo2.model.flops import num_adapter_parameters, num_parameters, total_train_flops, train_flops_per_token
+from olmo2.model.lora import LoraSettings, add_lora, trained_parameters
 from olmo2.model.sizes import SIZES
 from olmo2.model.transformer import Transformer
+from tests.model.reference import small_config
 
 PUBLISHED = {  # all parameters, without the input table, without the output matrix too
     "olmo2-1b": (1_484_916_736, 1_279_395_840, 1_073_874_944),
@@ -69,3 +72,18 @@ def test_operations_of_a_token_of_4096(size: str, flops: int, published: float) 
 )
 def test_operations_of_the_published_runs(size: str, total_tokens: int, published: float) -> None:
     assert total_train_flops(SIZES[size], total_tokens) == pytest.approx(published, rel=5e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"targets": ["q_proj", "v_proj", "down_proj"]}])
+@pytest.mark.parametrize("head", ["language_model", "reward"])
+def test_adapters_are_counted(settings: dict[str, Any], head: Any) -> None:
+    config = replace(small_config(), head=head)
+    lora = LoraSettings(rank=3, **settings)
+    with torch.device("meta"):
+        model = Transformer(config)
+    add_lora(model, lora, torch.float32)
+    trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
+    assert num_adapter_parameters(config, lora) == trained
+    attention = 12 * config.num_hidden_layers * config.hidden_size * 64
+    weights = num_parameters(config, has_embedding=False)
+    assert train_flops_per_token(config, 64, lora) == 4 * weights + 6 * trained + attention

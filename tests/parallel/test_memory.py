@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from olmo2.model.flops import num_parameters
+from olmo2.model.lora import LoraSettings
 from olmo2.model.sizes import SIZES, ModelConfig, model_config
 from olmo2.parallel.hardware import GPUS
 from olmo2.parallel.memory import Memory, compute_weights, moments, peak_memory
@@ -127,3 +128,43 @@ def test_peaks_measured_here(size: str, vocab_size: int, rows: int, micro: int, 
         is_cpu=True,
     )
     assert peak_memory(work).total == pytest.approx(measured, rel=0.02)
+
+
+MEASURED_WITH_ADAPTERS = [  # size, rows of a step, rows of a forward, rank, bytes of a number, recompute, bytes
+    ("olmo2-6m", 8, 8, 8, 4, "none", 941e6),
+    ("olmo2-6m", 8, 4, 64, 4, "none", 581e6),
+    ("olmo2-6m", 8, 8, 8, 2, "none", 530e6),
+    ("olmo2-6m", 8, 8, 64, 2, "none", 577e6),
+    ("olmo2-6m", 8, 8, 8, 4, "all", 235e6),
+    ("olmo2-34m", 8, 8, 64, 4, "none", 2545e6),
+    ("olmo2-34m", 2, 2, 8, 2, "none", 442e6),
+]
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "micro", "rank", "dtype_bytes", "recompute", "measured"), MEASURED_WITH_ADAPTERS
+)
+def test_peaks_with_adapters_measured_here(
+    size: str, rows: int, micro: int, rank: int, dtype_bytes: int, recompute: str, measured: float
+) -> None:
+    work = workload(
+        model_config(size, vocab_size=8192),
+        micro=micro,
+        steps=rows // micro,
+        seq_len=512,
+        dtype_bytes=dtype_bytes,
+        recompute=recompute,
+        is_compiled=False,
+        is_cpu=True,
+        lora=LoraSettings(rank=rank),
+    )
+    assert peak_memory(work).total == pytest.approx(measured, rel=0.025)
+
+
+def test_what_adapters_save() -> None:
+    config = SIZES["olmo2-7b"]
+    step = moment(workload(config, lora=LoraSettings(rank=16)), "optimizer step")
+    trained = 32 * 16 * (4 * (4096 + 4096) + 3 * (4096 + 11_008))  # by hand
+    assert (step.gradients, step.optimizer) == (4 * trained, 8 * trained)
+    assert step.parameters == pytest.approx(2 * num_parameters(config) + 4 * trained, rel=1e-3)
+    assert peak_memory(workload(config, lora=LoraSettings(rank=16), recompute="all"), GPUS["a100"]).total < 24e9

@@ -17,6 +17,7 @@ from olmo2.base.metrics import read_metrics
 from olmo2.base.seeds import stream_seed
 from olmo2.checkpoint.folder import load_model, write_model_folder
 from olmo2.checkpoint.merge import MergeRecipe, merge
+from olmo2.checkpoint.run_state import read_run_state
 from olmo2.data.batch import IGNORED_LABEL
 from olmo2.model.init import initialise
 from olmo2.model.lora import LoraSettings, add_lora, initial_adapters
@@ -27,7 +28,7 @@ from olmo2.parallel.ranks import Ranks, alone
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train import adapters as adapters_file
 from olmo2.train.adapters import require_lora_alone
-from olmo2.train.assemble import Start, assemble
+from olmo2.train.assemble import Start, assemble, build_model
 from olmo2.train.saver import Saver
 from olmo2.train.sft import SftRecipe, sft
 from tests.conftest import TINY
@@ -184,18 +185,27 @@ def test_a_run_of_all_weights_does_not_go_on_with_adapters(corpus: Path, parent:
         sft(lora_recipe(corpus, changes={"resume": True}))
 
 
+def test_the_model_beside_it_is_named_for_good(corpus: Path, parent: Path) -> None:
+    """A run folder stands for its newest checkpoint, which is another one tomorrow."""
+    whole = sft(lora_recipe(corpus, "whole", changes={"lora": None}))
+    checkpoint = sft(lora_recipe(corpus, changes={"load_path": str(corpus / "whole")}))
+    base = json.loads((checkpoint / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(whole) == read_run_state(checkpoint / "trainer").parent
+
+
 def test_an_adapter_is_no_model_to_start_from(corpus: Path, parent: Path) -> None:
     checkpoint = sft(lora_recipe(corpus))
     with pytest.raises(UsageError, match=f"is an adapter, not a whole model; .*olmo2 merge {checkpoint}"):
         sft(lora_recipe(corpus, "next", changes={"load_path": str(checkpoint)}))
 
 
-def test_where_adapters_are_not_trained(corpus: Path) -> None:
+def test_where_adapters_are_not_trained(corpus: Path, tokenizer: Tokenizer) -> None:
     two = Ranks(torch.device("cpu"), Grid(1, 2, 1, 1), 0)
-    with pytest.raises(UsageError, match="adapters are trained on one device, and 2 processes were started"):
-        require_lora_alone(lora_recipe(corpus), two)
+    start = Start(TINY, tokenizer, [])
+    with pytest.raises(UsageError, match="adapters are trained on one device, not on 2"):
+        build_model(lora_recipe(corpus), start, two)
     with pytest.raises(UsageError, match=r"float8; set parallel\.float8 to false"):
-        require_lora_alone(lora_recipe(corpus, changes={"parallel": {"float8": True}}), alone())
+        require_lora_alone(lora_recipe(corpus, changes={"parallel": {"float8": True}}), 1)
 
 
 def test_the_weights_beside_adapters_are_not_read_at_once(corpus: Path, parent: Path) -> None:

@@ -136,6 +136,20 @@ def test_size_of_checkpoints() -> None:
     assert facts["size of these checkpoints"] == "17.82 GB each, 33,999 GB together"
 
 
+def test_adapters() -> None:
+    """Of the 7B, with rank 8 to all projections: what is trained and saved, and 4 operations a frozen weight."""
+    values = shipped("1b/1-pretrain.yaml").model_dump()
+    values = {name: values[name] for name in ("run", "optim")} | {"load_path": "OLMo-2-1124-7B", "lora": {"rank": 8}}
+    data = {"paths": ["nowhere"], "seq_len": 4096}
+    facts = consequences(make_recipe(SftRecipe, values | {"data": data}, "test"))
+    trained = 32 * 8 * (4 * (4096 + 4096) + 3 * (4096 + 11_008))
+    assert facts["parameters that are trained"] == f"{trained:,}"
+    assert facts["size of these checkpoints"].startswith(f"{trained * 12 / 1e9:.4g} GB each")
+    a_token = 4 * 6_887_575_552 + 6 * trained + 12 * 32 * 4096 * 4096
+    assert facts["FLOPs with attention"].endswith(f"{a_token:.4g} a token")
+    assert "FLOPs (6 x parameters x tokens)" not in facts
+
+
 def test_data_that_are_there_are_counted(tmp_path: Path) -> None:
     """Tails of files that do not fill a sequence do not count; the run's length follows from the epochs."""
     np.zeros(1000, dtype="<u4").tofile(tmp_path / "a.npy")

@@ -27,17 +27,22 @@ def recipe() -> TrainRecipe:
     return make_recipe(PretrainRecipe, values, "recipe")
 
 
+def disk(recipe: TrainRecipe) -> dict[str, str]:
+    """What is said of the 1B's checkpoints."""
+    return disk_facts(recipe, workload_of(recipe, SIZES["olmo2-1b"], 8, H100))
+
+
 def test_a_checkpoint_is_twelve_bytes_a_parameter(recipe: TrainRecipe) -> None:
-    facts = disk_facts(recipe, SIZES["olmo2-1b"], 4096)
+    facts = disk(recipe)
     assert facts["a checkpoint on disk"].startswith("17.8 GB")  # 12 x 1.4849e9
     assert facts["checkpoints"] == "1 kept and one that is replaced, 0.0178 TB"
     more = changed(
         recipe, {"keep.save_every_steps": 300, "keep.ephemeral_every_steps": None, "optim.state_dtype": "bf16"}
     )
-    assert disk_facts(more, SIZES["olmo2-1b"], 4096)["a checkpoint on disk"].startswith("11.9 GB")
-    assert disk_facts(more, SIZES["olmo2-1b"], 4096)["checkpoints"].startswith("4 kept, ")  # 300, 600, 900, 1000
+    assert disk(more)["a checkpoint on disk"].startswith("11.9 GB")
+    assert disk(more)["checkpoints"].startswith("4 kept, ")  # 300, 600, 900, 1000
     none = changed(recipe, {"keep.save_every_steps": None})
-    assert disk_facts(none, SIZES["olmo2-1b"], 4096)["checkpoints"].startswith("1 kept")
+    assert disk(none)["checkpoints"].startswith("1 kept")
 
 
 def test_days_follow_from_the_speed(recipe: TrainRecipe) -> None:
@@ -64,7 +69,7 @@ def test_a_length_that_only_the_data_tell(recipe: TrainRecipe) -> None:
     config, epochs = SIZES["olmo2-1b"], changed(recipe, {"run.total_tokens": None, "run.epochs": 2.0})
     facts = speed_facts(epochs, config, workload_of(epochs, config, 8, H100), H100)
     assert facts["days"] == "as long as the data are, 2 times"
-    assert "checkpoints" not in disk_facts(epochs, config, 4096)
+    assert "checkpoints" not in disk(epochs)
 
 
 def test_verdicts(recipe: TrainRecipe) -> None:

@@ -21,6 +21,8 @@ run:
   micro_batch_sequences: 2
 """
 
+LORA = "load_path: OLMo-2-1124-7B\nlora: {rank: 16}"
+
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
@@ -58,6 +60,21 @@ def test_a_recipe_that_does_not_fit(recipe: str, capsys: pytest.CaptureFixture[s
     text = shown(capsys, recipe, "--devices=8", "--device_type=h100", "--run.micro_batch_sequences=8")
     assert "It does not fit" in text and "the largest part is activations" in text
     assert "--run.micro_batch_sequences=2" in text and "--parallel.recompute=all" in text
+
+
+def test_adapters_are_planned_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = RECIPE.replace("pretrain", "sft").replace("model: {size: olmo2-7b}\ntokenizer: nowhere/tokenizer", LORA)
+    (tmp_path / "sft.yaml").write_text(text)
+    recipe = str(tmp_path / "sft.yaml")
+    told = shown(capsys, recipe, "--devices=1", "--device_type=a100", "--parallel.recompute=all")
+    trained = 32 * 16 * (4 * (4096 + 4096) + 3 * (4096 + 11_008))  # by hand
+    assert f"adapters of {trained:,} parameters are trained" in told
+    assert f"{trained * 12 / 1e9:.3g} GB (float32 adapters, two moments)" in told
+    assert "(4 a weight + attention)" in told and "6 x parameters" not in told and "It fits" in told
+    whole = shown(capsys, recipe, "--devices=1", "--device_type=a100", "--parallel.recompute=all", "--lora=null")
+    assert "It does not fit" in whole and "adapters" not in whole
+    message = complaint(capsys, recipe, "--devices=2", "--device_type=a100")
+    assert "lora: adapters are trained on one device, not on 2" in message
 
 
 def test_memory_and_network_can_be_given(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
