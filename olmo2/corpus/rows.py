@@ -192,10 +192,10 @@ class HubRows:
         there = self.dataset.column_names
         if fields and fields[0] not in there:
             raise UsageError(no_field(self.path, fields[0], there, self.setting))
-        numbers = np.arange(len(self.dataset)) if times is None else np.flatnonzero(times)
         with hub_errors(self.path):
-            rows = self.dataset.select_columns([name for name in fields or there if name in there]).select(numbers)
-            for number, row in zip(numbers.tolist(), rows, strict=True):
+            rows = self.dataset.select_columns([name for name in fields or there if name in there])
+            numbers = np.arange(len(rows)) if times is None else np.flatnonzero(times)
+            for number, row in zip(numbers.tolist(), rows if times is None else rows.select(numbers), strict=True):
                 yield f"{HUB_PREFIX}{self.name}:{self.split}:{number + 1}", number, row
 
 

@@ -34,22 +34,25 @@ def cached_arrays(folder: Path | None, key: str, make: Callable[[], Mapping[str,
     """
     if folder is None:
         return dict(make())
+    arrays = find_arrays(folder, key)
+    if arrays is not None:
+        return arrays
     with ExitStack() as turn:
         try:
             turn.enter_context(one_at_a_time(folder / key))
         except (RunError, OSError) as error:
             print(f"{error}; going on without the cache")
             return dict(make())
-        arrays = find_arrays(folder, key)
-        if arrays is None:
-            arrays = dict(make())
-            try:
-                store_arrays(folder, key, arrays)
-            except (RunError, OSError) as error:
-                print(f"{error}; going on without the cache")
-                return arrays
-            arrays = find_arrays(folder, key) or arrays
-        return arrays
+        arrays = find_arrays(folder, key)  # another process may have made them meanwhile
+        if arrays is not None:
+            return arrays
+        arrays = dict(make())
+        try:
+            store_arrays(folder, key, arrays)
+        except (RunError, OSError) as error:
+            print(f"{error}; going on without the cache")
+            return arrays
+        return find_arrays(folder, key) or arrays
 
 
 def find_arrays(folder: Path, key: str) -> dict[str, np.ndarray] | None:

@@ -24,7 +24,7 @@ class TokenizeChatsRecipe(Recipe):
     """What `olmo2 tokenize-chats` needs to know."""
 
     conversations: list[str] = Field(min_length=1)
-    """JSON-lines or Parquet files of {"messages": [{"role": ..., "content": ...}, ...]}, folders or globs of them"""
+    """rows {"messages": [{"role": ..., "content": ...}, ...]}: JSON lines, Parquet, folders, globs, hf:NAME"""
     output: str
     """folder to write"""
     tokenizer: str = "allenai/dolma2-tokenizer"
