@@ -24,6 +24,7 @@ class KeptJudge:
     def __init__(self, judge: Judge, path: Path) -> None:
         self.judge, self.path = judge, path
         self.name, self.identity, self.is_remote = judge.name, judge.identity, judge.is_remote
+        self.known: dict[str, JudgeReply] | None = None  # what the file holds, once it was read
 
     def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
         """Return the reply to every question; the judge is asked what the file does not hold, equal ones once.
@@ -31,11 +32,11 @@ class KeptJudge:
         Raises UsageError if the file is damaged.
         """
         keys = [question_key(self.identity, question) for question in questions]
-        found: dict[str, JudgeReply | str] = dict(self.read())
-        new = {key: question for key, question in zip(keys, questions, strict=True) if key not in found}
-        if new:
-            found |= self.ask(new)
-        replies = [found[key] for key in keys]
+        known = self.known = self.read() if self.known is None else self.known
+        new = {key: question for key, question in zip(keys, questions, strict=True) if key not in known}
+        found = self.ask(new) if new else {}
+        known.update({key: reply for key, reply in found.items() if isinstance(reply, JudgeReply)})
+        replies = [known[key] if key in known else found[key] for key in keys]
         for number, reply in enumerate(replies):
             on_reply(number, reply)
         return replies

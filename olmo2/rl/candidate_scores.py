@@ -6,9 +6,11 @@ order.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from olmo2.base.errors import UsageError
+from olmo2.grading.math_equality import PROCESSES
 from olmo2.grading.verifiers import find_verifier
 from olmo2.rl.ask_pool import Group, Tally
 from olmo2.rl.prompt_pool import PoolPrompt
@@ -58,8 +60,11 @@ def require_labels(prompts: Sequence[PoolPrompt]) -> None:
 
 
 def verifier_scores(groups: Sequence[Group]) -> Scores:
-    """Return which share of a prompt's verifiers each candidate passes."""
-    return [[CandidateScore(passed(group, each.response.text)) for each in group.candidates] for group in groups]
+    """Return which share of a prompt's verifiers each candidate passes; formulas are compared on all processors."""
+    pairs = [(group, each.response.text) for group in groups for each in group.candidates]
+    with ThreadPoolExecutor(PROCESSES.size) as threads:
+        shares = iter(list(threads.map(lambda pair: passed(*pair), pairs)))
+    return [[CandidateScore(next(shares)) for _ in group.candidates] for group in groups]
 
 
 def passed(group: Group, text: str) -> float:

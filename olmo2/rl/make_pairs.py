@@ -7,6 +7,7 @@ prompts -> responses -> ratings -> pairs -> filters -> a JSON-lines file in the 
 in a work folder and never asked again: stopped, it goes on when the command is repeated.
 """
 
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from pydantic import Field, model_validator
 
 from olmo2.base.config import Count, Recipe
 from olmo2.base.errors import RunError, UsageError
-from olmo2.base.files import atomic_file, exclusive_folder
+from olmo2.base.files import atomic_file, exclusive_folder, fingerprint
 from olmo2.eval.judge_choice import JudgeSettings
 from olmo2.rl.ask_pool import REFERENCE, ask_pool, groups_of, plan
 from olmo2.rl.aspect_ratings import RatingSettings
@@ -193,9 +194,17 @@ def most_common_reason(dropped: Counter[str]) -> str:
 
 def write_rows(rows: Sequence[Row], output: Path) -> str:
     """Write all rows, or leave the file alone if it holds the same; return in words what was done."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if output.exists() and output.read_bytes() == data.encode():
-        return f"{output} holds these rows already"
+    if output.exists():
+        digest = hashlib.sha256()
+        for row in rows:
+            digest.update(line_of(row).encode())
+        if digest.hexdigest() == fingerprint(output):
+            return f"{output} holds these rows already"
     with atomic_file(output) as file:
-        file.write(data)
+        file.writelines(map(line_of, rows))
     return f"{output} written"
+
+
+def line_of(row: Row) -> str:
+    """Return a row as a line."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
