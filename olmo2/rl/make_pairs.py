@@ -123,15 +123,26 @@ class MakePairsRecipe(Recipe):
         return Path(self.work or f"{self.output}.work").expanduser()
 
 
-def make_pairs(recipe: MakePairsRecipe, *, reward: Reward | None = None) -> Summary:
+def make_pairs(recipe: MakePairsRecipe) -> Summary:
     """Ask, rate, choose, filter and write; print and return a summary.
 
-    `reward` is for scores: reward: a function of conversations.
     Raises UsageError for settings, data or a work folder that do not fit, RunError if a model or the judge does not
     answer or if no row is left.
     """
-    if (recipe.scores == "reward") != (reward is not None):
-        raise UsageError("scores: reward needs a function of conversations, make_pairs(recipe, reward=...)")
+    if recipe.scores == "reward":
+        raise UsageError("scores: reward needs a function of conversations: call make_pairs_by_reward from Python")
+    return make_pairs_alone(recipe, None)
+
+
+def make_pairs_by_reward(recipe: MakePairsRecipe, reward: Reward) -> Summary:
+    """Do as `make_pairs` does with answers that a function of conversations rates, by a recipe of scores: reward."""
+    if recipe.scores != "reward":
+        raise UsageError(f"a reward is for scores: reward, not for scores: {recipe.scores}")
+    return make_pairs_alone(recipe, reward)
+
+
+def make_pairs_alone(recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
+    """Keep other processes out of the work folder meanwhile, and say what is kept if somebody interrupts."""
     folder = recipe.work_folder
     with exclusive_folder(folder):
         try:

@@ -1,17 +1,21 @@
 """A mix is what its rules say, the same if it was stopped; nothing is asked twice; what is wrong is one sentence."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from olmo2.base.config import make_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.cli import run
 from olmo2.eval import server_client
+from olmo2.eval.task_list import find_task
 from olmo2.rl import kept_responses
-from olmo2.rl.make_pairs import MakePairsRecipe, make_pairs
+from olmo2.rl.make_pairs import MakePairsRecipe, make_pairs, make_pairs_by_reward
 from olmo2.tokenizer.tokenizer import Tokenizer
 from tests.eval.asking import FakeServer, Seen, write_model
 from tests.rl.pair_making import (
@@ -77,15 +81,15 @@ def test_models_of_this_process_answer_and_a_second_call_changes_nothing(
     models = [{"model": str(folder), **answers} for folder in folders]
     given: Row = {"choice": {"keep_unfinished": True}, "seed": 5, "scores": "reward"}
     recipe = recipe_of(tmp_path, models, sums(3), **given)
-    make_pairs(recipe, reward=lengths)
+    make_pairs_by_reward(recipe, lengths)
     before = (tmp_path / "pairs.jsonl").read_bytes()
     assert "pairs.jsonl written" in capsys.readouterr().out
-    make_pairs(recipe, reward=lengths)
+    make_pairs_by_reward(recipe, lengths)
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
     assert "holds these rows already" in capsys.readouterr().out
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    make_pairs(recipe_of(elsewhere, models, sums(3), **given), reward=lengths)
+    make_pairs_by_reward(recipe_of(elsewhere, models, sums(3), **given), lengths)
     rows, others = read_rows(tmp_path / "pairs.jsonl"), read_rows(elsewhere / "pairs.jsonl")
     for row in (*rows, *others):
         del row["provenance"]["location"]
@@ -314,9 +318,20 @@ def test_a_pool_that_cannot_answer_as_it_is_to_is_refused(given: Row, said: str)
 
 
 def test_a_reward_is_for_its_own_kind_of_scores(tmp_path: Path) -> None:
-    for scores, reward in (("verifier", lengths), ("reward", None)):
-        with pytest.raises(UsageError, match="scores: reward needs a function"):
-            make_pairs(recipe_of(tmp_path, [{"model": "a"}, {"model": "b"}], sums(1), scores=scores), reward=reward)
+    models = [{"model": "a"}, {"model": "b"}]
+    with pytest.raises(UsageError, match="scores: reward needs a function of conversations"):
+        make_pairs(recipe_of(tmp_path, models, sums(1), scores="reward"))
+    with pytest.raises(UsageError, match="a reward is for scores: reward, not for scores: verifier"):
+        make_pairs_by_reward(recipe_of(tmp_path, models, sums(1)), lengths)
+
+
+def test_the_documented_recipes_are_some() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "preference-data.md").read_text(encoding="utf-8")
+    blocks = [block.split("\n\n")[0] for block in page.split("    verb: make-pairs\n")[1:]]
+    small, large = (make_recipe(MakePairsRecipe, yaml.safe_load(textwrap.dedent(block)), "docs") for block in blocks)
+    assert small.scores == "verifier"
+    assert [model.pinned for model in large.models].count(True) == 1
+    assert [find_task(name).name for name in large.filters.against] == large.filters.against
 
 
 def test_the_command_reads_a_recipe_and_names_what_is_wrong(
