@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from olmo2.rl.ask_pool import Candidate, Group
 from olmo2.rl.candidate_scores import CandidateScore
@@ -61,7 +62,7 @@ def sft_row(group: Group, scores: Sequence[CandidateScore], choice: Choice, orig
 
 def provenance(group: Group, scores: Sequence[CandidateScore], origin: Origin) -> Row:
     """Return all that a row was made with, so that it can be made again and judged by others."""
-    file = group.prompt.location.rpartition(":")[0]
+    file, _, line = group.prompt.location.rpartition(":")
     of_all = asdict(origin)
     file_hash = of_all.pop("file_hashes").get(file)
     named = {candidate.model for candidate in group.candidates}
@@ -69,7 +70,7 @@ def provenance(group: Group, scores: Sequence[CandidateScore], origin: Origin) -
         **of_all,
         "models": {name: identity for name, identity in origin.models.items() if name in named},
         "prompts_file": file_hash,
-        "location": group.prompt.location,
+        "location": f"{Path(file).name}:{line}",
         "candidates": [about(each, score) for each, score in zip(group.candidates, scores, strict=True)],
     }
 
