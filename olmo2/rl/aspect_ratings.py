@@ -20,8 +20,8 @@ from olmo2.rl.rating_text import NoRating, read_rating
 
 GROUPS_AT_ONCE = 5000  # whose questions are in memory
 LONGEST_REPEATED = 2000  # characters of a reply off the format that are shown to the judge again
-OFF_AT_FIRST, OFF = "replies off the format at first", "ratings missing: replies off the format"
-NOT_APPLICABLE, SILENT = "ratings N/A", "ratings missing: no reply"
+MISSING, OFF_AT_FIRST, NOT_APPLICABLE = "ratings missing", "replies off the format at first", "ratings N/A"
+OFF, SILENT = f"{MISSING}: replies off the format", f"{MISSING}: no reply"
 
 
 class RatingSettings(Settings):
@@ -128,7 +128,7 @@ def ask_again(question: JudgeQuestion, reply: JudgeReply | str) -> JudgeQuestion
 def rating_of(reply: JudgeReply | str, settings: RatingSettings, counts: Counter[str]) -> float | None:
     """Return the rating in the last reply, and count why there is none."""
     if isinstance(reply, str):
-        counts[SILENT] += 1
+        counts[f"{MISSING}: {reply}" if reply == NO_ROOM else SILENT] += 1
         return None
     rating = read_rating(reply.text)
     if not isinstance(rating, NoRating):

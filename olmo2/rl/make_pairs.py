@@ -163,7 +163,9 @@ def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) 
     scorer.check(prompts)
     models = [open_pool_model(each) for each in recipe.models]
     asks = plan(prompts, recipe.models, recipe.responses_per_prompt, recipe.seed)
-    files, tallies = ask_pool(models, asks, folder, seed=recipe.seed, most_failed=recipe.most_failed)
+    files, tallies = ask_pool(
+        models, asks, folder, seed=recipe.seed, most_failed=recipe.most_failed, before=scorer.reach
+    )
     for each in recipe.models:
         tally = tallies[each.shown_name]
         tally.charge(each.price)
@@ -183,7 +185,9 @@ def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) 
     summary = Summary.of(made_with, prompts, tallies, judged, selection)
     print("\n".join(summary_lines(summary, recipe.unit)))
     if not selection.rows:
-        raise RunError(f"no row is left to write: {most_common_reason(selection.dropped)}")
+        raise RunError(
+            f"no row is left to write: {most_common_reasons(Counter({**summary.dropped, **summary.replies}))}"
+        )
     write_summary(summary, folder)
     print(write_rows(selection.rows, output))
     return summary
@@ -198,9 +202,9 @@ def scorer_of(recipe: MakePairsRecipe, folder: Path, reward: Reward | None) -> S
     return by_judge(recipe.judge, recipe.rating, recipe.choice, folder, most_failed=recipe.most_failed)
 
 
-def most_common_reason(dropped: Counter[str]) -> str:
-    """Say what was left out most often."""
-    return "; ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(2)) or "no model answered"
+def most_common_reasons(reasons: Counter[str]) -> str:
+    """Say what was left out or missing most often."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(3)) or "no model answered"
 
 
 def write_rows(rows: Sequence[Row], output: Path) -> str:

@@ -140,19 +140,18 @@ class OpenModel(Protocol):
     identity: Mapping[str, object]
     """all that its answers depend on but prompts and seeds"""
 
+    def reach(self) -> None:
+        """Raise RunError if it cannot answer now: its server is down."""
+
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all, in any order. Raises RunError if it cannot."""
 
 
 def open_pool_model(settings: PoolModel) -> OpenModel:
-    """Find the model's folder, or reach its server.
-
-    Raises UsageError for a folder that is none or has no chat template, RunError if the server does not answer.
-    """
+    """Find the model. Raises UsageError for a folder that is none or has no chat template, or a wrong address."""
     sampling = settings.sampling.model_dump(mode="json", exclude={"seed"})
     if settings.server is not None:
         client = ServerClient(settings.server, settings.model, settings.requests)
-        client.context()
         identity = {"model": f"{client.url} {settings.model}", "engine": "server", "sampling": sampling}
         return ServedModel(settings.shown_name, identity, client, settings.sampling)
     folder = find_model_folder(settings.model, settings.revision)
@@ -188,6 +187,9 @@ class LoadedModel:
     ) -> None:
         self.name, self.identity, self.load, self.sampling = name, identity, load, sampling
 
+    def reach(self) -> None:
+        """Do nothing: it is here."""
+
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all in their order: samples of one prompt share what was computed of it."""
         engine = self.load()
@@ -222,6 +224,10 @@ class ServedModel:
         self, name: str, identity: Mapping[str, object], client: ServerClient, sampling: SamplingSettings
     ) -> None:
         self.name, self.identity, self.client, self.sampling = name, identity, client, sampling
+
+    def reach(self) -> None:
+        """Raise RunError if the server does not answer."""
+        self.client.context()
 
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all, several at a time."""

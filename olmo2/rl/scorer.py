@@ -24,6 +24,8 @@ class Scorer:
     score: Callable[[Sequence[Group]], Scored]
     check: Callable[[Sequence[PoolPrompt]], None] = lambda prompts: None
     """raises UsageError for prompts whose answers it cannot rate"""
+    reach: Callable[[], None] = lambda: None
+    """raises RunError if the judge cannot be asked now"""
     judge: str | None = None
     """what tells the judge from others"""
     judge_prompts: str | None = None
@@ -45,15 +47,17 @@ def by_judge(
 ) -> Scorer:
     """Return what rates by a judge, whose replies are kept in `folder`.
 
-    Raises UsageError for a judge or prompts that cannot be found, RunError if the judge's server does not answer.
+    Raises UsageError for a judge or prompts that cannot be found, RunError for a server that does not name its model.
     """
     prompts, judge = read_aspect_prompts(rating.prompts), open_judge(settings)
     assert judge is not None, "the recipe names a judge"
-    if isinstance(judge, ServerJudge):
-        judge.client.context()
     kept = KeptJudge(judge, folder / JUDGE_FILE)
 
     def score(groups: Sequence[Group]) -> Scored:
         return rate(groups, kept, prompts, rating, choice, most_failed=most_failed)
 
-    return Scorer(score, judge=judge.identity, judge_prompts=hash_of_prompts(prompts))
+    def reach() -> None:
+        if isinstance(judge, ServerJudge):
+            judge.client.context()
+
+    return Scorer(score, reach=reach, judge=judge.identity, judge_prompts=hash_of_prompts(prompts))

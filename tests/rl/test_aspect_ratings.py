@@ -119,7 +119,8 @@ def test_failures_are_missing_aspects_or_end_the_call() -> None:
     scored = rated(Scripted(say), most_failed=0.25)
     assert values(scored) == [None, 4.0]
     assert scored.counts[SILENT] == 1 and scored.judge["judge"].failed == 1
-    assert values(rated(Scripted(lambda aspect, response: "no room"))) == [None, None]
+    crowded = rated(Scripted(lambda aspect, response: "no room"))
+    assert values(crowded) == [None, None] and crowded.counts[f"ratings missing: {NO_ROOM}"] == 4
 
 
 def test_what_takes_no_part_is_not_judged() -> None:

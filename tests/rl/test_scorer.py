@@ -61,7 +61,8 @@ def test_a_judge_of_this_process_rates_and_what_it_writes_is_not_guessed(tmp_pat
 
 def test_a_judge_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     nowhere = JudgeSettings(server="http://127.0.0.1:9/v1", model="judge", requests={"attempts": 1})
+    scorer = by_judge(nowhere, RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
     with pytest.raises(RunError, match="does not answer"):
-        by_judge(nowhere, RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
+        scorer.reach()
     with pytest.raises(UsageError):
         by_judge(JudgeSettings(model=str(tmp_path)), RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
