@@ -155,11 +155,13 @@ def make_pairs_alone(recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
 def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
     """Do all that needs the work folder for itself."""
     output, pool = Path(recipe.output).expanduser(), read_pool(recipe.prompts)
-    made_with = {**settings_that_matter(recipe.model_dump(mode="json")), "prompts": list(pool.file_hashes.values())}
+    scorer = scorer_of(recipe, folder, reward)
+    judge = {"judge": scorer.judge, "judge's prompts": scorer.judge_prompts}
+    settings = settings_that_matter(recipe.model_dump(mode="json"))
+    made_with = {**settings, "prompts": list(pool.file_hashes.values()), **judge}
     require_own_output(output, folder, made_with)
     filters, dropped = Filters(recipe.filters), Counter({"prompts that stood in a row before": pool.num_duplicates})
     prompts = filters.kept_prompts(pool.prompts[: recipe.limit], dropped)
-    scorer = scorer_of(recipe, folder, reward)
     scorer.check(prompts)
     models = [open_pool_model(each) for each in recipe.models]
     asks = plan(prompts, recipe.models, recipe.responses_per_prompt, recipe.seed)

@@ -29,7 +29,8 @@ from olmo2.inference.vllm_engine import VllmSettings
 from olmo2.rl.prompt_pool import PoolPrompt
 from olmo2.tokenizer.chat_template import encode_chat
 
-HERE_ONLY = ("revision", "device", "dtype", "backend", "engine", "vllm", "chat_template")
+HOW_TO_LOAD = ("device", "dtype", "backend", "vllm")
+HERE_ONLY = ("revision", "chat_template", "engine", *HOW_TO_LOAD)
 NO_ROOM = "the prompt is longer than the model's context"
 
 
@@ -175,7 +176,7 @@ def load_engine(settings: PoolModel, folder: Path) -> EngineBase:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    given = {name: getattr(settings, name) for name in HERE_ONLY[1:-1] if name in settings.model_fields_set}
+    given = {name: getattr(settings, name) for name in HOW_TO_LOAD if name in settings.model_fields_set}
     return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
 
 
