@@ -37,7 +37,7 @@ from olmo2.parallel.allocator import tune_allocator
 from olmo2.parallel.device import choose_compute_dtype
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.byte_pair import train_byte_pair
-from olmo2.train.loop import next_token_loss
+from olmo2.train.objective import next_token
 from olmo2.train.remote_copies import Replacements
 from olmo2.train.step import train_step
 
@@ -88,7 +88,7 @@ class Training:
             self.model,
             self.optimizer,
             self.batch,
-            next_token_loss(1e-4),
+            next_token(1e-4),
             lr=1e-4,
             max_grad_norm=1.0,
             micro_batch_sequences=len(self.batch.input_ids),

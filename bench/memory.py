@@ -33,7 +33,8 @@ from olmo2.parallel.memory import peak_memory
 from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import alone
 from olmo2.parallel.workload import Workload
-from olmo2.train.step import next_token_loss, train_step
+from olmo2.train.objective import next_token
+from olmo2.train.step import train_step
 
 CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -149,7 +150,7 @@ def take_steps(case: Case) -> None:
             model,
             optimizer,
             Batch(input_ids, input_ids, None),
-            next_token_loss(1e-4),
+            next_token(1e-4),
             lr=1e-4,
             max_grad_norm=1.0,
             micro_batch_sequences=case.micro_rows,

@@ -45,7 +45,8 @@ from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import alone
 from olmo2.parallel.spread import spread
 from olmo2.parallel.workload import Workload
-from olmo2.train.step import next_token_loss, train_step
+from olmo2.train.objective import next_token
+from olmo2.train.step import train_step
 from olmo2.train.step_profiler import operator_table, start_profiler, write_trace
 from olmo2.train.throughput import peak_memory_bytes
 
@@ -257,14 +258,14 @@ def our_step(case: Case, device: torch.device, dtype: torch.dtype) -> Step:
     spread(model, ranks, parallel, compute_dtype=dtype, compile=case.compile)
     fill_randomly(model)
     optimizer, guard = build_optimizer(model, OptimSettings(peak_lr=LR)), StepGuard(None)
-    loss_of = next_token_loss(Z_LOSS_WEIGHT)
+    objective = next_token(Z_LOSS_WEIGHT)
 
     def take() -> float:
         return train_step(
             model,
             optimizer,
             batch,
-            loss_of,
+            objective,
             lr=LR,
             max_grad_norm=MAX_GRAD_NORM,
             micro_batch_sequences=case.micro_batch,

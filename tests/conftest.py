@@ -7,12 +7,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 import logging
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from olmo2.base import remote, retry
+from olmo2.checkpoint.folder import write_model_folder
 from olmo2.model.init import initialise
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
@@ -50,6 +52,16 @@ def tiny_model() -> Transformer:
     return model
 
 
+@pytest.fixture
+def reward_folder(tmp_path: Path, tokenizer: Tokenizer) -> Path:
+    """A reward model with the shape of the tiny model."""
+    model = Transformer(replace(TINY, head="reward"))
+    initialise(model, 3)
+    (tmp_path / "reward").mkdir()
+    write_model_folder(tmp_path / "reward", model.state_dict(), model.config, tokenizer, dtype=torch.float32)
+    return tmp_path / "reward"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the checkout; tests that need it skip where it is absent."""
@@ -57,6 +69,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of shared test data is not beside this checkout")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep cached tokens beside the test; compiled kernels are shared."""
+    monkeypatch.setattr("olmo2.data.mixed_rows.cache_folder", lambda: tmp_path.with_name(f"{tmp_path.name}-cache"))
 
 
 @pytest.fixture(autouse=True)

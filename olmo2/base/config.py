@@ -12,7 +12,7 @@ import types
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, CliSuppre
 from olmo2.base.errors import UsageError
 from olmo2.base.files import atomic_file
 from olmo2.base.suggestions import nearest
+from olmo2.base.yaml_text import load_yaml
 
 COMMAND_LINE = "command line"
 SHIPPED_RECIPES = Path(__file__).parents[1] / "recipes"
@@ -131,20 +132,22 @@ def join_values(arguments: list[str], kinds: dict[str, Any]) -> list[str]:
 
 
 def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, Any]) -> list[str]:
-    """Return the arguments without those that give lists of texts, which are put into `values` as they are meant.
+    """Return the arguments without those that give lists of texts or a mapping, put into `values` as they are meant.
 
-    pydantic-settings would take single texts apart at their commas and quotes.
+    pydantic-settings would take single texts apart at their commas and quotes, and add a mapping to the recipe's own.
     """
-    taken: dict[str, list[str]] = {}
+    taken: dict[str, Any] = {}
     rest = []
     for argument in arguments:
         name, equals, value = argument.removeprefix("--").partition("=")
         if equals and kinds.get(name) in (list[str], VERBATIM):
             texts = [value] if kinds[name] == VERBATIM else elements(name, value)
             taken.setdefault(name, []).extend(texts)
+        elif equals and get_origin(kinds.get(name)) is dict and value.startswith("{"):
+            taken[name] = mapping(name, value)
         else:
             rest.append(argument)
-    for name, texts in taken.items():
+    for name, given in taken.items():
         *groups, last = name.split(".")
         group = values
         for part in groups:
@@ -152,8 +155,19 @@ def take_lists(arguments: list[str], kinds: dict[str, Any], values: dict[str, An
                 raise UsageError(f"{part} must be a group of settings, not {group[part]!r}")
             group[part] = dict(group.get(part) or {})
             group = group[part]
-        group[last] = texts
+        group[last] = given
     return rest
+
+
+def mapping(name: str, value: str) -> dict[str, Any]:
+    """Read ``{a: 1, b: 2}`` as a recipe would."""
+    try:
+        found = load_yaml(value)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"--{name}: write {{name: value, name: value}}, not {value}")
+    return found
 
 
 def elements(name: str, value: str) -> list[str]:
@@ -204,7 +218,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """
     file = recipe_file(path)
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), Loader=RecipeLoader)  # noqa: S506 (a SafeLoader)
+        values = load_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -239,34 +253,6 @@ def write_recipe(recipe: BaseModel, path: Path | str) -> None:
 def recipe_text(recipe: BaseModel) -> str:
     """Return the resolved recipe as YAML text."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-class RecipeLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2's floating-point numbers (``4.0e12``, ``1e-4``) and no key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping; the standard loader would silently take the last of two equal keys."""
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is set twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-OTHERWISE = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")  # a date is a text like any other
-RecipeLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in OTHERWISE]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*(?:\.[eE]|[eE]|\.)[-+]?[0-9]*"
-        r"|\.inf|\.nan)\Z",
-        re.IGNORECASE,
-    ),
-    list("-+.0123456789"),
-)
 
 
 class RecipeParser(ArgumentParser):

@@ -33,7 +33,7 @@ from olmo2.checkpoint.tensors import (
     weight_files,
     write_weights,
 )
-from olmo2.model.sizes import ModelConfig
+from olmo2.model.sizes import HeadKind, ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.tokenizer.tokenizer import (
     CHAT_TEMPLATE_FILE,
@@ -51,6 +51,11 @@ DTYPE_CHOICES: dict[str, torch.dtype | None] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
+}
+
+WRONG_HEAD: dict[HeadKind, str] = {
+    "reward": "a reward model, which scores conversations (olmo2 reward) and writes no text; give a language model",
+    "language_model": "a language model, which gives no score; give a reward model, such as olmo2 reward-model trains",
 }
 
 
@@ -85,13 +90,14 @@ def load_model(
     dtype: torch.dtype | None = None,  # None = as stored
     device: torch.device | str = "cpu",
     revision: str | None = None,
+    head: HeadKind | None = "language_model",  # None = either
 ) -> tuple[Transformer, Tokenizer]:
     """Load any Hugging Face OLMo 2 folder, one of `olmo2 quantize` too, one of our checkpoints, or a hub model.
 
     Weights that are stored in several dtypes are loaded in the narrowest one that holds them all.
     """
     folder = find_model_folder(name, revision)
-    config, tokenizer = read_model_folder(folder)
+    config, tokenizer = read_model_folder(folder, head)
     stored = open_weights(folder)
     if schemes := stored_schemes(folder, config):
         return load_quantized(folder, stored, config, schemes, dtype=dtype, device=device), tokenizer
@@ -101,9 +107,9 @@ def load_model(
     return model, tokenizer
 
 
-def open_model(folder: Path) -> tuple[ModelConfig, Tokenizer, StoredTensors]:
+def open_model(folder: Path, head: HeadKind | None = "language_model") -> tuple[ModelConfig, Tokenizer, StoredTensors]:
     """Return a model folder's shape, tokenizer and weights, which are checked by their headers and not yet read."""
-    config, tokenizer = read_model_folder(folder)
+    config, tokenizer = read_model_folder(folder, head)
     if stored_schemes(folder, config):
         raise UsageError(f"{folder}: its weights are quantized, for generating only; use the folder it was made from")
     stored = open_weights(folder)
@@ -111,10 +117,12 @@ def open_model(folder: Path) -> tuple[ModelConfig, Tokenizer, StoredTensors]:
     return config, tokenizer, stored
 
 
-def read_model_folder(folder: Path) -> tuple[ModelConfig, Tokenizer]:
-    """Read everything of a model folder but its weights."""
+def read_model_folder(folder: Path, head: HeadKind | None = "language_model") -> tuple[ModelConfig, Tokenizer]:
+    """Read everything of a model folder but its weights. Raises UsageError for another `head`; None takes any."""
     require_model_folder(folder)
     config, tokenizer = read_model_config(folder), load_tokenizer(folder)
+    if head is not None and config.head != head:
+        raise UsageError(f"{folder} is {WRONG_HEAD[config.head]}")
     require_fitting(tokenizer, config, str(folder))
     return config, tokenizer
 
@@ -126,7 +134,7 @@ def copy_model_folder(
 
     Tensor by tensor: the model is never in memory as a whole. With dtype None the weights stay bit for bit the same.
     """
-    config, tokenizer, stored = open_model(source)
+    config, tokenizer, stored = open_model(source, head=None)
     write_model_folder(
         target,
         stored,
@@ -153,11 +161,16 @@ def model_folder_files(folder: Path) -> list[Path]:
 
 
 def require_fitting(tokenizer: Tokenizer, config: ModelConfig, source: str) -> None:
-    """Raise UsageError if the tokenizer has ids for which the model has no embedding."""
+    """Raise UsageError if the tokenizer has ids for which the model has no embedding, or a reward model no padding."""
     if tokenizer.vocab_size > config.vocab_size:
         raise UsageError(
             f"{source}: the tokenizer has ids up to {tokenizer.vocab_size - 1}, but the model's vocab_size is "
             f"{config.vocab_size}; they do not belong together"
+        )
+    if config.head == "reward" and tokenizer.pad_id == tokenizer.eos_id:
+        raise UsageError(
+            f"{source}: the tokenizer pads with its end of text, {tokenizer.special_tokens['eos_token']}, so a reward "
+            f"model cannot tell where a conversation ends; name another pad_token in {TOKENIZER_CONFIG_FILE}"
         )
 
 

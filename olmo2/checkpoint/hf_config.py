@@ -6,10 +6,15 @@ from typing import Any
 import torch
 
 from olmo2.base.errors import UsageError
-from olmo2.model.sizes import ModelConfig
+from olmo2.model.sizes import HeadKind, ModelConfig
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 MODEL_TYPE = "olmo2"
+ARCHITECTURES: dict[HeadKind, str] = {
+    "language_model": "Olmo2ForCausalLM",
+    "reward": "Olmo2ForSequenceClassification",
+}
+LABEL = "reward"  # what transformers calls the one score of a reward model
 MOST_LAYERS = 1024
 CONSTANTS: dict[str, Any] = {  # what transformers lets vary and OLMo 2 does not
     "hidden_act": "silu",
@@ -26,10 +31,13 @@ def config_to_hf(config: ModelConfig, tokenizer: Tokenizer, dtype: torch.dtype) 
     transformers 4 reads `rope_theta`, for which it would otherwise silently take 10,000, and `torch_dtype`.
     """
     dtype_name = str(dtype).removeprefix("torch.")
+    shape = asdict(config)
+    head = shape.pop("head")
     values = {
-        "architectures": ["Olmo2ForCausalLM"],
+        "architectures": [ARCHITECTURES[head]],
         "model_type": MODEL_TYPE,
-        **asdict(config),
+        **shape,
+        **({"id2label": {"0": LABEL}, "label2id": {LABEL: 0}} if head == "reward" else {}),
         **CONSTANTS,
         "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
         "use_cache": True,
@@ -66,8 +74,10 @@ def config_from_hf(values: Any, source: str) -> ModelConfig:
     values = values | {"rope_theta": rope_theta(values, source)}
     if values.get("num_key_value_heads") is None:
         values["num_key_value_heads"] = values.get("num_attention_heads")
-    shape: dict[str, Any] = {}
+    shape: dict[str, Any] = {"head": head_kind(values, source)}
     for field in fields(ModelConfig):
+        if field.name == "head":
+            continue
         value = values.get(field.name)
         if value is None:
             raise UsageError(f"{source}: {field.name} is missing")
@@ -88,6 +98,18 @@ def config_from_hf(values: Any, source: str) -> ModelConfig:
             f"{source}: head_dim is {values['head_dim']}, but hidden_size / num_attention_heads is {config.head_dim}"
         )
     return config
+
+
+def head_kind(values: dict[str, Any], source: str) -> HeadKind:
+    """Return what the model puts out; UsageError for a classifier with several labels, two where none are named."""
+    architectures = values.get("architectures")
+    if not isinstance(architectures, list) or ARCHITECTURES["reward"] not in architectures:
+        return "language_model"
+    labels = values.get("id2label")
+    num_labels = len(labels) if isinstance(labels, dict) else 2
+    if num_labels != 1:
+        raise UsageError(f"{source}: the model tells {num_labels} labels apart; a reward model has one score")
+    return "reward"
 
 
 def rope_theta(values: dict[str, Any], source: str) -> Any:

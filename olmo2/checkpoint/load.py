@@ -18,6 +18,7 @@ from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 
 CONFIG_FILE = "config.json"
+ADAPTER_CONFIG_FILE = "adapter_config.json"  # PEFT's, of adapters
 OPTIMIZER = "optimizer"  # stem of the files with the moments
 
 
@@ -34,14 +35,23 @@ def require_complete(folder: Path) -> None:
     raise RunError(f"checkpoint {folder} is torn ({reason}); {advice}, or copy it again, or delete it")
 
 
-def require_model_folder(folder: Path) -> None:
-    """Raise unless `folder` is a model folder and, if it is a checkpoint, a complete one."""
+def require_undamaged(folder: Path) -> None:
+    """Raise unless `folder` is there and, if it is a checkpoint, a complete one."""
     if not folder.is_dir():
         raise UsageError(f"there is no model folder {folder}")
     if (folder / CONTENTS_FILE).exists() or (folder / TRAINER_FOLDER).exists():
         require_complete(folder)
+
+
+def require_model_folder(folder: Path) -> None:
+    """Raise unless `folder` is a model folder and, if it is a checkpoint, a complete one."""
+    require_undamaged(folder)
     if (folder / CONFIG_FILE).is_file():
         return
+    if (folder / ADAPTER_CONFIG_FILE).is_file():
+        raise UsageError(
+            f"{folder} is an adapter, not a whole model; make it one first: olmo2 merge {folder} --output=FOLDER"
+        )
     checkpoint = latest_checkpoint(folder)
     if checkpoint is not None:
         raise UsageError(f"{folder} is a run, not a model folder; choose one of its checkpoints, such as {checkpoint}")
@@ -110,7 +120,7 @@ def load_trainer_state(folder: Path) -> tuple[dict[str, Tensor], RunState]:
     state, RunError for a damaged one.
     """
     folder = Path(folder)
-    require_model_folder(folder)
+    require_undamaged(folder)
     if not (folder / TRAINER_FOLDER).exists():
         raise UsageError(f"{folder} holds a model without trainer state, so there is no run to go on with")
     tensors = StoredTensors(planned_files(folder / TRAINER_FOLDER, OPTIMIZER))

@@ -4,15 +4,11 @@ The cache, $OLMO2_CACHE or ~/.cache/olmo2, holds one folder for each content tha
 and versions of its files are part of the folder's name. A folder appears there when all of it has come.
 """
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from olmo2.base.cache import cache_folder, one_at_a_time
 from olmo2.base.errors import UsageError
-from olmo2.base.files import disk_errors
 from olmo2.base.remote import can_be_listed, find_remote, in_parallel, read_remote_json
 from olmo2.checkpoint.keep import CONTENTS_FILE, listed_sizes
 from olmo2.checkpoint.load import CONFIG_FILE
@@ -33,11 +29,6 @@ KNOWN_FILES = (
     WEIGHTS_FILE,
     INDEX_FILE,
 )
-
-
-def cache_folder() -> Path:
-    """Return the folder that holds what was downloaded, and what else can be made again."""
-    return Path(os.environ.get("OLMO2_CACHE") or "~/.cache/olmo2").expanduser()
 
 
 def fetch_model_folder(address: str, *, with_trainer_state: bool = False) -> Path:
@@ -92,14 +83,3 @@ def known_files(address: str) -> Files:
 def is_of_model(name: str) -> bool:
     """Tell whether a file is part of the model in its folder, and not of a run's state or of anything else."""
     return "/" not in name and name.endswith(MODEL_SUFFIXES) and name != CONTENTS_FILE
-
-
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait until no other process on this machine, such as another rank, downloads to `folder`."""
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(folder.with_name(f"{folder.name}.lock"), "w")  # noqa: SIM115 (closed below)
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

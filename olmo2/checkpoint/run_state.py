@@ -21,6 +21,8 @@ class RunState(BaseModel):
     """drawn when the run began: two runs of the same recipe are told apart by it; "" = saved before there was one"""
     parent: str | None
     """the model that the stage started from"""
+    base: str | None = None
+    """fingerprint of that model where an adapter to it is trained; null = all weights are"""
     data: str
     """fingerprint of the training sequences"""
     step: int = Field(ge=1)

@@ -14,11 +14,13 @@ from pathlib import Path
 from torch import Tensor
 
 from olmo2.base.files import PARTIAL_PREFIX, disk_errors, publish_folder, require_vacant, sync_file
+from olmo2.checkpoint.adapter import ADAPTER, adapter_tensors, write_adapter_config
 from olmo2.checkpoint.folder import write_descriptions
 from olmo2.checkpoint.keep import RECIPE_FILE, TRAINER_FOLDER, remove_leftovers, set_torn_aside, write_contents
 from olmo2.checkpoint.load import OPTIMIZER
 from olmo2.checkpoint.run_state import RunState, write_run_state
-from olmo2.checkpoint.tensors import WEIGHTS, plan_files, write_index, write_tensors
+from olmo2.checkpoint.tensors import MAX_SHARD_BYTES, WEIGHTS, plan_files, write_index, write_tensors
+from olmo2.model.lora import LoraSettings
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import whole
@@ -52,6 +54,7 @@ class CheckpointWriter:
         optimizer_tensors: Mapping[str, Tensor],
         state: RunState,
         recipe_text: str,
+        lora: LoraSettings | None = None,  # of a model of which an adapter is trained: only that is saved
     ) -> None:
         """Begin to save at `folder`, in the dtypes that weights and moments have; the one before must be finished.
 
@@ -70,9 +73,11 @@ class CheckpointWriter:
                 (partial / TRAINER_FOLDER).mkdir(parents=True)
         self.ranks.wait_for_all()
         self.folder = folder
-        weights = model.state_dict()
-        snapshot = take_snapshot(weights, optimizer_tensors, self.ranks, is_copied=self.background)
-        dtype = weights["lm_head.weight"].dtype
+        weights = model.state_dict() if lora is None else adapter_tensors(model)
+        snapshot = take_snapshot(
+            weights, optimizer_tensors, self.ranks, is_adapter=lora is not None, is_copied=self.background
+        )
+        dtype = model.model.norm.weight.dtype
 
         def write() -> None:
             with disk_errors(folder):
@@ -81,7 +86,11 @@ class CheckpointWriter:
                     tensors.clear()
                     sync_file(partial / file)
                 if self.ranks.is_main:
-                    write_descriptions(partial, model.config, tokenizer, dtype)
+                    if lora is None:
+                        write_descriptions(partial, model.config, tokenizer, dtype)
+                    else:
+                        write_adapter_config(partial, lora, state.parent, has_score=model.config.head == "reward")
+                        tokenizer.save(partial)
                     for where, stem, plan, num_bytes in snapshot.indexes:
                         write_index(partial / where, stem, plan, num_bytes)
                     write_run_state(partial / TRAINER_FOLDER, state)
@@ -134,7 +143,12 @@ def unfinished(folder: Path) -> Path:
 
 
 def take_snapshot(
-    weights: Mapping[str, Tensor], optimizer_tensors: Mapping[str, Tensor], ranks: Ranks, *, is_copied: bool
+    weights: Mapping[str, Tensor],
+    optimizer_tensors: Mapping[str, Tensor],
+    ranks: Ranks,
+    *,
+    is_adapter: bool = False,
+    is_copied: bool,
 ) -> Snapshot:
     """Gather every tensor and keep those of the files that are this rank's to write, on the CPU.
 
@@ -143,9 +157,10 @@ def take_snapshot(
     files: dict[str, dict[str, Tensor]] = {}
     snapshot = Snapshot(files, [])
     number = 0
-    for where, stem, tensors in ((".", WEIGHTS, weights), (TRAINER_FOLDER, OPTIMIZER, optimizer_tensors)):
+    stem_of_weights = ADAPTER if is_adapter else WEIGHTS
+    for where, stem, tensors in ((".", stem_of_weights, weights), (TRAINER_FOLDER, OPTIMIZER, optimizer_tensors)):
         num_bytes = {name: tensor.numel() * tensor.dtype.itemsize for name, tensor in tensors.items()}
-        plan = plan_files(stem, num_bytes)
+        plan = plan_files(stem, num_bytes, sum(num_bytes.values()) if stem == ADAPTER else MAX_SHARD_BYTES)
         snapshot.indexes.append((where, stem, plan, num_bytes))
         for file, names in plan.items():
             is_own = number % ranks.world_size == ranks.rank

@@ -54,7 +54,7 @@ def soup(recipe: SoupRecipe) -> None:
     folders = [find_model_folder(name) for name in recipe.inputs]
     ordered = sorted(zip(folders, weights, strict=True), key=lambda pair: (str(pair[0].resolve()), pair[1]))
     first = folders[0]
-    config, tokenizer = read_model_folder(first)
+    config, tokenizer = read_model_folder(first, head=None)
     dtype = stored_dtype(open_weights(first), first)
     for other in folders[1:]:
         require_same(first, (config, tokenizer, dtype), other)
@@ -94,7 +94,7 @@ class Mean(Mapping[str, Tensor]):
 def require_same(first: Path, expected: tuple[ModelConfig, Tokenizer, torch.dtype], other: Path) -> None:
     """Raise UsageError naming both folders unless their shapes, tokenizers and dtypes are equal."""
     config, tokenizer, dtype = expected
-    other_config, other_tokenizer = read_model_folder(other)
+    other_config, other_tokenizer = read_model_folder(other, head=None)
     other_dtype = stored_dtype(open_weights(other), other)
     both = f"{first} and {other} cannot be averaged"
     if other_config != config:

@@ -31,6 +31,7 @@ TEXT_SUFFIXES = frozenset(
 )
 COMPRESSED_SUFFIXES = frozenset((".gz", ".zst"))
 ROWS_AT_ONCE = 1000
+BYTE_ORDER_MARK = "\ufeff".encode()
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -150,10 +151,10 @@ def to_document(row: object, text_field: str, name: str, source: str, location: 
     )
 
 
-def no_field(location: str, text_field: str, fields: Iterable[object]) -> str:
-    """Say that there is no text where `text_field` points, and what there is."""
+def no_field(location: str, field: str, fields: Iterable[object], setting: str = "text_field") -> str:
+    """Say that there is nothing under `field`, what there is, and what to change."""
     there = ", ".join(map(str, fields)) or "none"
-    return f"{location}: there is no field {text_field!r} (the fields are: {there}); set text_field"
+    return f"{location}: there is no field {field!r} (the fields are: {there}); change {setting}"
 
 
 def shown(value: object) -> str:
@@ -164,21 +165,29 @@ def shown(value: object) -> str:
 
 def read_json_lines(file: Path, compression: str) -> Iterator[tuple[int, object]]:
     """Yield (line, value) for every line that is not blank."""
+    for number, line in read_lines(file, compression):
+        yield number, parse_line(line, f"{file}:{number}")
+
+
+def read_lines(file: Path, compression: str) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, bytes) for every line that is not blank."""
     with open_file(file, compression) as opened:
         for number, line in enumerate(opened, 1):
-            place = f"{file}:{number}"
-            text = decode(line, place)
-            if number == 1:
-                text = text.removeprefix("\ufeff")
-            if not text.strip():
-                continue
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{place}: the line is not a JSON object ({error})") from None
-            if SURROGATE.search(text):  # only so can a line that is UTF-8 hold text that is not
-                require_unicode(value, place)
-            yield number, value
+            content = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+            if content.strip():
+                yield number, content
+
+
+def parse_line(line: bytes, place: str) -> object:
+    """Return the JSON value in a line; UsageError, naming `place`, if there is none."""
+    text = decode(line, place)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{place}: the line is not a JSON object ({error})") from None
+    if SURROGATE.search(text):  # only so can a line that is UTF-8 hold text that is not
+        require_unicode(value, place)
+    return value
 
 
 def require_unicode(value: object, place: str) -> None:
@@ -258,47 +267,67 @@ class ZstandardReader(io.RawIOBase):
         return size
 
 
-def read_parquet(file: Path, text_field: str) -> Iterator[tuple[int, object]]:
-    """Yield (row, values) for every row of a Parquet file; of the columns, only those that a document needs."""
-    yield from read_columns(file, text_field, also=("id", "source"))
+def read_parquet(
+    file: Path, field: str | None = None, others: Sequence[str] = ("id", "source"), *, setting: str = "text_field"
+) -> Iterator[tuple[int, object]]:
+    """Yield (row, values) for every row of a Parquet file; of the columns, only `field` and those of `others` it has.
+
+    Without a field all columns are read. Raises UsageError for a file without it; `setting` is what to change then.
+    """
+    done = 0
+    with open_parquet(file) as opened:
+        names = opened.schema_arrow.names
+        if field is not None and field not in names:
+            raise UsageError(no_field(str(file), field, names, setting))
+        columns = names if field is None else [name for name in (field, *others) if name in names]
+        try:
+            for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
+                yield from enumerate(batch.to_pylist(), done + 1)
+                done += len(batch)
+        except UnicodeDecodeError:
+            raise UsageError(f"{file}: a row from {done + 1} to {done + ROWS_AT_ONCE} is not valid UTF-8") from None
 
 
-def read_columns(file: Path, *fields: str, also: Sequence[str] = ()) -> Iterator[tuple[int, object]]:
-    """Yield (row, values) for every row of a Parquet file, with one of `fields` at least, and those of `also`."""
+@contextmanager
+def open_parquet(file: Path) -> Iterator[Any]:
+    """Open a Parquet file; damage met while reading becomes a UsageError."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise UsageError("reading Parquet files needs the package pyarrow: pip install 'olmo2[data]'") from None
-    done = 0
     try:
         with parquet.ParquetFile(file) as opened:
-            names = opened.schema_arrow.names
-            if not set(fields) & set(names):
-                raise UsageError(no_field(str(file), fields[0], names))
-            columns = [name for name in dict.fromkeys((*fields, *also)) if name in names]
-            for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
-                yield from enumerate(batch.to_pylist(), done + 1)
-                done += len(batch)
+            yield opened
     except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"{file} is not a Parquet file or is damaged: {str(error).splitlines()[0]}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: a row from {done + 1} to {done + ROWS_AT_ONCE} is not valid UTF-8") from None
 
 
 def read_hub(path: str, text_field: str) -> Iterator[Document]:
     """Stream a data set of the Hugging Face hub, or one in a local folder: ``hf:NAME`` or ``hf:NAME:SPLIT``."""
+    name, split = hub_name(path)
+    with hub_errors(path) as datasets:
+        for number, row in enumerate(datasets.load_dataset(name, split=split, streaming=True), 1):
+            yield to_document(row, text_field, name, name, f"{HUB_PREFIX}{name}:{split}:{number}", number)
+
+
+def hub_name(path: str, setting: str = "documents") -> tuple[str, str]:
+    """Return the data set and the split that ``hf:NAME`` or ``hf:NAME:SPLIT`` stands for."""
+    name, _, split = path.removeprefix(HUB_PREFIX).partition(":")
+    if not name:
+        raise UsageError(f"{setting}: {path} names no data set; write hf:NAME or hf:NAME:SPLIT")
+    return name, split or "train"
+
+
+@contextmanager
+def hub_errors(path: str) -> Iterator[Any]:
+    """Yield the package datasets; what it cannot read becomes a UsageError."""
     try:
         import datasets
     except ImportError:
         raise UsageError(f"reading {path} needs the package datasets: pip install 'olmo2[data]'") from None
-    name, _, split = path.removeprefix(HUB_PREFIX).partition(":")
-    split = split or "train"
-    if not name:
-        raise UsageError(f"documents: {path} names no data set; write hf:NAME or hf:NAME:SPLIT")
     try:
-        for number, row in enumerate(datasets.load_dataset(name, split=split, streaming=True), 1):
-            yield to_document(row, text_field, name, name, f"{HUB_PREFIX}{name}:{split}:{number}", number)
+        yield datasets
     except UsageError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:

@@ -1,6 +1,6 @@
 """What training eats: a batch of sequences, and the interface of everything that yields them.
 
-B = sequences, T = positions (seq_len tokens each).
+B = sequences, T = positions (seq_len tokens each), D = documents of the fullest sequence.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,8 @@ class Batch:
     """(B, T) int64: the token to predict AT each position (already shifted left by one), -100 where there is none."""
     document_ids: "Tensor | None"
     """(B, T) int32: tokens attend only within equal ids, -1 = padding. None = one document per row, no padding."""
+    reference_logprobs: "Tensor | None" = None
+    """(B, D) float32: log-probability of each document's targets under a reference model; None where nothing asks."""
 
     def split(self, micro_batch_sequences: int) -> list["Batch"]:
         """Cut into micro-batches of that many sequences, the last of what remains; the tensors are views."""
@@ -53,17 +55,24 @@ class Batch:
     def _each(self, change: "Callable[[Tensor], Tensor]") -> "Batch":
         """Return the batch with every tensor changed."""
         document_ids = None if self.document_ids is None else change(self.document_ids)
-        return Batch(change(self.input_ids), change(self.labels), document_ids)
+        reference = None if self.reference_logprobs is None else change(self.reference_logprobs)
+        return Batch(change(self.input_ids), change(self.labels), document_ids, reference)
 
 
-def make_batch(input_ids: np.ndarray, labels: np.ndarray, document_ids: np.ndarray | None = None) -> Batch:
-    """Make a batch of (B, T) arrays of the types that Batch names, without copying them."""
+def make_batch(
+    input_ids: np.ndarray,
+    labels: np.ndarray,
+    document_ids: np.ndarray | None = None,
+    reference_logprobs: np.ndarray | None = None,
+) -> Batch:
+    """Make a batch of arrays of the shapes and types that Batch names, without copying them."""
     import torch
 
     return Batch(
         torch.from_numpy(input_ids),
         torch.from_numpy(labels),
         None if document_ids is None else torch.from_numpy(document_ids),
+        None if reference_logprobs is None else torch.from_numpy(reference_logprobs),
     )
 
 

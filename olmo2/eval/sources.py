@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from olmo2.base.cache import cache_folder
 from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import read_json
-from olmo2.checkpoint.model_cache import cache_folder
 from olmo2.corpus.document import decode, open_file, read_json_lines, require_unicode
 
 Row = Mapping[str, Any]

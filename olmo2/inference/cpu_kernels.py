@@ -13,8 +13,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from olmo2.base.cache import cache_folder
 from olmo2.base.files import partial_path
-from olmo2.checkpoint.model_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("cpu_forward.cpp")
 HEADERS = tuple(sorted(SOURCE.parent.glob("cpu_*.h")))

@@ -23,6 +23,8 @@ def token_logprobs(
     hidden: Tensor,  # (B, T, C) compute dtype
     lm_head_weight: Tensor,  # (V, C)
     labels: Tensor,  # (B, T) the token to predict at each position, -100 where none
+    *,
+    with_collisions: bool = False,  # else they are 0
 ) -> TokenLogprobs:
     """Return the log-probabilities of the labels, with softmax in float32.
 
@@ -31,7 +33,7 @@ def token_logprobs(
     """
     has_label = labels.flatten() != IGNORED_LABEL
     states, targets = hidden.flatten(0, 1)[has_label], labels.flatten()[has_label]
-    found = ChunkedLogprobs.apply(states, lm_head_weight, targets)
+    found = ChunkedLogprobs.apply(states, lm_head_weight, targets, with_collisions)
     spread = [torch.zeros(labels.numel(), device=labels.device).masked_scatter(has_label, each) for each in found]
     return TokenLogprobs(*(each.view(labels.shape) for each in spread))
 
@@ -40,18 +42,27 @@ class ChunkedLogprobs(torch.autograd.Function):
     """The above for positions that all have a label: states (N, C), targets (N,)."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, lm_head_weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, states: Tensor, lm_head_weight: Tensor, targets: Tensor, with_collisions: bool
+    ) -> tuple[Tensor, Tensor]:
         weight = lm_head_weight.to(states.dtype)
-        logprobs, log_normalisers, collisions = states.new_empty((3, len(states)), dtype=torch.float32)
-        for rows in chunks(states):
-            measure(states[rows] @ weight.T, targets[rows], logprobs[rows], log_normalisers[rows], collisions[rows])
+        logprobs, log_normalisers, collisions = states.new_zeros((3, len(states)), dtype=torch.float32)
+        for chunk in chunks(states):
+            logits = states[chunk] @ weight.T
+            for rows in cached_rows(logits):
+                precise = logits[rows].float()
+                log_normaliser = precise.logsumexp(dim=-1)
+                log_normalisers[chunk][rows] = log_normaliser
+                logprobs[chunk][rows] = precise.gather(1, targets[chunk][rows, None])[:, 0] - log_normaliser
+                if with_collisions:
+                    collisions[chunk][rows] = (2 * precise).logsumexp(dim=-1) - 2 * log_normaliser
         ctx.save_for_backward(states, lm_head_weight, targets, log_normalisers)
         ctx.mark_non_differentiable(collisions)
         return logprobs, collisions
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         states, lm_head_weight, targets, log_normalisers = ctx.saved_tensors
         needs_states, needs_weight = ctx.needs_input_grad[:2]
         weight = lm_head_weight.to(states.dtype)
@@ -65,7 +76,7 @@ class ChunkedLogprobs(torch.autograd.Function):
                 torch.mm(logits_grad, weight, out=states_grad[rows])
             if weight_grad is not None:
                 weight_grad += logits_grad.T @ states[rows]
-        return states_grad, None if weight_grad is None else weight_grad.to(lm_head_weight.dtype), None
+        return states_grad, None if weight_grad is None else weight_grad.to(lm_head_weight.dtype), None, None
 
 
 def chunks(states: Tensor) -> list[slice]:
@@ -74,28 +85,15 @@ def chunks(states: Tensor) -> list[slice]:
     return [slice(start, start + num_rows) for start in range(0, len(states), num_rows)]
 
 
-def cached_rows(logits: Tensor) -> int:
-    """Return the rows whose float32 copy is alive at a time: on CPUs few, which stay in the processor's cache."""
-    return max(1, CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else max(1, len(logits))
-
-
-def measure(logits: Tensor, targets: Tensor, logprobs: Tensor, log_normalisers: Tensor, collisions: Tensor) -> None:
-    """Fill in what one chunk of logits (n, V) tells of its targets (n,)."""
-    num_rows = cached_rows(logits)
-    for start in range(0, len(logits), num_rows):
-        rows = slice(start, start + num_rows)
-        precise = logits[rows].float()
-        log_normaliser = precise.logsumexp(dim=-1)
-        log_normalisers[rows] = log_normaliser
-        logprobs[rows] = precise.gather(1, targets[rows, None])[:, 0] - log_normaliser
-        collisions[rows] = (2 * precise).logsumexp(dim=-1) - 2 * log_normaliser
+def cached_rows(logits: Tensor) -> list[slice]:
+    """Return the rows whose float32 copy is alive together: on CPUs few, which stay in the processor's cache."""
+    num_rows = len(logits) if logits.device.type != "cpu" else CACHED_LOGITS // logits.shape[1]
+    return [slice(start, start + max(1, num_rows)) for start in range(0, len(logits), max(1, num_rows))]
 
 
 def gradient(logits: Tensor, targets: Tensor, log_normalisers: Tensor, scales: Tensor) -> Tensor:
     """Return d (sum of scales · logprobs) / d logits (n, V), in place of the logits and in their dtype."""
-    num_rows = cached_rows(logits)
-    for start in range(0, len(logits), num_rows):
-        rows = slice(start, start + num_rows)
+    for rows in cached_rows(logits):
         probabilities = (logits[rows].float() - log_normalisers[rows, None]).exp_()
         probabilities.mul_(-scales[rows, None]).scatter_add_(1, targets[rows, None], scales[rows, None])
         logits[rows] = probabilities

@@ -6,11 +6,14 @@ Published rows: allenai/OLMo configs/official-0425 and official-1124, OLMo-core 
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from olmo2.base.errors import UsageError
 
 VOCABULARY_MULTIPLE = 128  # embedding tables are padded to this, as in the published models
 DOLMA2_VOCABULARY = 100_278
+
+HeadKind = Literal["language_model", "reward"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class ModelConfig:
     rope_theta: float = 500_000.0
     rms_norm_eps: float = 1e-6
     initializer_range: float = 0.02
+    head: HeadKind = "language_model"  # a logit for every token id; reward = one score
 
     def __post_init__(self) -> None:
         for name in (
@@ -58,6 +62,11 @@ class ModelConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def output_size(self) -> int:
+        """Rows of the output matrix."""
+        return 1 if self.head == "reward" else self.vocab_size
 
 
 def shape(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int | None = None) -> ModelConfig:

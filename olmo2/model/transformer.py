@@ -1,7 +1,8 @@
-"""The OLMo 2 language model on one device: embedding, blocks, final norm, output matrix.
+"""The OLMo 2 model on one device: embedding, blocks, final norm, output matrix; a language model or a reward model.
 
-Shapes   B rows · T positions · C hidden_size · V vocab_size (padding included)
-Source   OLMo 2 (arXiv 2501.00656), section 3; equal to transformers' Olmo2ForCausalLM
+Shapes   B rows · T positions · C hidden_size · V vocab_size (padding included), or 1 of a reward model
+Source   OLMo 2 (arXiv 2501.00656), section 3; equal to transformers' Olmo2ForCausalLM and
+         Olmo2ForSequenceClassification
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from olmo2.model.norm import RMSNorm
 from olmo2.model.rope import rope_tables
 from olmo2.model.sizes import ModelConfig
 
-Head = Callable[[Tensor, Tensor], Tensor]  # (hidden (B, T, C), lm_head weight (V, C)) -> whatever is wanted of them
+Head = Callable[[Tensor, Tensor], Tensor]  # (hidden (B, T, C), output weight (V, C)) -> whatever is wanted of them
 
 
 class Backbone(nn.Module):
@@ -63,13 +64,17 @@ class Backbone(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids -> logits; parameters carry Hugging Face's names. Weights start unfilled (see init.py)."""
+    """Token ids -> logits or scores; parameters carry Hugging Face's names. Weights start unfilled (see init.py)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.model = Backbone(config)
-        self.lm_head = Linear(config.hidden_size, config.vocab_size)
+        output_layer = Linear(config.hidden_size, config.output_size)
+        if config.head == "reward":
+            self.score = output_layer
+        else:
+            self.lm_head = output_layer
 
     def forward(
         self,
@@ -79,15 +84,23 @@ class Transformer(nn.Module):
         head: Head | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Return logits (B, T, V) in the compute dtype, or `head(hidden, lm_head.weight)`.
+        """Return logits (B, T, V) in the compute dtype, or `head(hidden, output_layer.weight)`.
+
+        Those of a reward model are the scores (B, T, 1) of every beginning of a row; that of a conversation is the one
+        at its last token.
 
         A head lets a loss be computed inside the model's own forward, without keeping all logits and while a
         sharded output matrix is at hand. With a cache, input_ids continue what it holds, and it knows their documents.
         """
         hidden = self.model(input_ids, document_ids, cache)
         if head is not None:
-            return head(hidden, self.lm_head.weight)
-        return self.lm_head(hidden)
+            return head(hidden, self.output_layer.weight)
+        return self.output_layer(hidden)
+
+    @property
+    def output_layer(self) -> Linear:
+        """The output matrix: lm_head of a language model, score of a reward model."""
+        return self.score if self.config.head == "reward" else self.lm_head
 
     @property
     def device(self) -> torch.device:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from olmo2.base.config import Settings
 from olmo2.base.errors import UsageError
+from olmo2.model.lora import trained_parameters
 from olmo2.optim.lean_adamw import LeanAdamW
 from olmo2.optim.skip_step import SkipStepSettings
 
@@ -41,13 +42,14 @@ class OptimSettings(Settings):
 
 
 def build_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
-    """Return AdamW over two groups: everything with decay, and the input embedding without.
+    """Return AdamW over two groups: everything that is trained with decay, and the input embedding without.
 
     Source: allenai/OLMo olmo/optim.py (decay_norm_and_bias true, decay_embeddings false).
     """
-    decayed = [parameter for name, parameter in model.named_parameters() if name != EMBEDDING]
-    embedding = [parameter for name, parameter in model.named_parameters() if name == EMBEDDING]
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": embedding, "weight_decay": 0.0}]
+    trained = trained_parameters(model)
+    groups: list[dict[str, Any]] = [{"params": [trained[name] for name in trained if name != EMBEDDING]}]
+    if EMBEDDING in trained:
+        groups.append({"params": [trained[EMBEDDING]], "weight_decay": 0.0})
     kind: Any = partial(torch.optim.AdamW, fused=True) if settings.state_dtype == "fp32" else LeanAdamW
     optimizer: torch.optim.Optimizer = kind(
         groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay
@@ -67,7 +69,7 @@ def forget_steps(optimizer: torch.optim.Optimizer, *_: Any) -> None:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return both moments of every parameter as ``exp_avg.<parameter name>``, and ``step`` (a scalar).
+    """Return both moments of every trained parameter as ``exp_avg.<parameter name>``, and ``step`` (a scalar).
 
     Empty before the first step.
     """
@@ -105,7 +107,7 @@ def restore_optimizer(
             )
         return tensors[name]
 
-    for name, parameter in model.named_parameters():
+    for name, parameter in trained_parameters(model).items():
         whole_moments = {moment: stored(f"{moment}.{name}", parameter.shape) for moment in MOMENTS}
         optimizer.state[parameter] = {
             "step": stored("step", torch.Size()).to(parameter.device, torch.float32, copy=True),

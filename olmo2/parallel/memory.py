@@ -61,7 +61,7 @@ def moments(work: Workload) -> list[Memory]:
     accumulated = gradients if work.num_micro_batches > 1 else 0  # of the micro-batches before
     is_spread = work.grid.world_size > 1
     # A parameter's gradient has its dtype: float32 for the model's own weights, the compute dtype for gathered ones.
-    head_gradient = (work.dtype_bytes if is_spread else FLOAT32) * work.table_size
+    head_gradient = (work.dtype_bytes if is_spread else FLOAT32) * work.output_size
     # Alone, the output matrix's gradient goes into those accumulated at once; spread, it waits for the reduction.
     kept_head_gradient = head_gradient if is_spread or not accumulated else 0
     in_blocks, outside = block_activations_kept(work), kept_outside_blocks(work)
@@ -89,7 +89,7 @@ def moments(work: Workload) -> list[Memory]:
             filled,
             moment="loss",
             activations=filled.activations + work.dtype_bytes * hidden_states,
-            logits=FLOAT32 * work.table_size + loss_working(work),
+            logits=FLOAT32 * work.output_size + loss_working(work),
         ),
         replace(filled, moment="backward of the loss", logits=2 * head_gradient),
         replace(
@@ -119,7 +119,8 @@ def compute_weights(work: Workload) -> int:
     layers = work.config.num_hidden_layers
     if work.grid.world_size > 1:  # the tables stay gathered; of the blocks, one is computed and the next is under way
         gathered_blocks = min(2, layers) if work.parallel.reshard else layers
-        return work.dtype_bytes * (2 * work.table_size + gathered_blocks * work.block_weights)
+        tables = work.table_size + work.output_size
+        return work.dtype_bytes * (tables + gathered_blocks * work.block_weights)
     if work.dtype_bytes == FLOAT32:
         return 0
     # Autograd keeps the copies for the backward, as it does activations.
@@ -130,20 +131,20 @@ def compute_weights(work: Workload) -> int:
 
 def loss_working(work: Workload) -> int:
     """Return what the loss holds while a chunk of logits is alive (loss/language_model.py)."""
-    positions, vocab_size = work.own_positions, work.config.vocab_size
+    positions, num_logits = work.own_positions, work.config.output_size
     rows = min(chunk_rows(is_cpu=work.is_cpu), positions)
-    logits = rows * vocab_size
+    logits = rows * num_logits
     held = 2 * logits * work.dtype_bytes  # logits and their gradient
     if work.is_cpu:  # a few rows at a time in float32
-        some = min(logits, max(CACHED_LOGITS, vocab_size))
+        some = min(logits, max(CACHED_LOGITS, num_logits))
         precise = FLOAT32 * some * (1 if work.dtype_bytes == FLOAT32 else 2)
     elif work.is_compiled:  # nothing between the logits and their gradient
         precise = 0
     else:  # logits and probabilities of the chunk in float32
         precise = FLOAT32 * logits * (1 if work.dtype_bytes == FLOAT32 else 2)
-    product = work.dtype_bytes * (logits + work.table_size)  # one gradient of logits, and its share of the matrix's
+    product = work.dtype_bytes * (logits + work.output_size)  # one gradient of logits, and its share of the matrix's
     is_copied = work.grid.world_size == 1 and work.dtype_bytes != FLOAT32
-    return max(held + precise, product) + (work.dtype_bytes * work.table_size if is_copied else 0)
+    return max(held + precise, product) + (work.dtype_bytes * work.output_size if is_copied else 0)
 
 
 def block_backward_working(work: Workload) -> int:
@@ -167,5 +168,5 @@ def end_working(work: Workload, *, is_accumulating: bool) -> int:
     """Return what the backward holds at its end: gradients of the tables on their way to where they are kept."""
     states = FLOAT32 * work.own_positions * work.config.hidden_size
     if work.grid.world_size > 1:
-        return states + 2 * work.table_size * (work.dtype_bytes + FLOAT32)
+        return states + (work.table_size + work.output_size) * (work.dtype_bytes + FLOAT32)
     return states + (FLOAT32 * work.table_size if is_accumulating else 0)

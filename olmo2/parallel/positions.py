@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from olmo2.base.errors import UsageError
+from olmo2.model.sizes import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,14 @@ class Positions:
     tensor_rank: int = 0
 
     @property
+    def num_shares(self) -> int:
+        """How many ranks compute one sequence together."""
+        return self.context_ranks * self.tensor_ranks
+
+    @property
     def is_split(self) -> bool:
         """Whether this rank computes less than the whole sequence."""
-        return self.context_ranks * self.tensor_ranks > 1
+        return self.num_shares > 1
 
     def require_divisible(self, seq_len: int) -> None:
         """Raise UsageError unless every rank gets the same number of positions."""
@@ -36,6 +42,14 @@ class Positions:
             raise UsageError(
                 f"data.seq_len {seq_len} must be a multiple of {chunks * self.tensor_ranks} to be shared by "
                 f"parallel.context {self.context_ranks} (two chunks each) and parallel.tensor {self.tensor_ranks}"
+            )
+
+    def require_language_model(self, config: ModelConfig) -> None:
+        """Raise UsageError for a reward model where positions are shared: it is judged by one rank's last token."""
+        if self.is_split and config.head == "reward":
+            raise UsageError(
+                "parallel.context and parallel.tensor share the positions of a sequence, which cannot be done with a "
+                "reward model: set both to 1, and shard its weights over all devices (parallel.shard)"
             )
 
     def chunks(self, seq_len: int) -> list[slice]:

@@ -74,7 +74,7 @@ def product_seconds(work: Workload, hardware: Hardware) -> float:
     best = hardware.bf16_flops if work.dtype_bytes == 2 else hardware.fp32_flops
     best_in_blocks = hardware.fp8_flops or best if work.parallel.float8 else best
     in_blocks = work.config.num_hidden_layers * tokens * weights / (SHARE_OF_BEST_PRODUCT * best_in_blocks)
-    return in_blocks + 6 * work.own_positions * work.table_size / (SHARE_OF_BEST_PRODUCT * best)
+    return in_blocks + 6 * work.own_positions * work.output_size / (SHARE_OF_BEST_PRODUCT * best)
 
 
 def attention_seconds(work: Workload, hardware: Hardware) -> float:
@@ -100,13 +100,13 @@ def elementwise_bytes(work: Workload) -> float:
     if work.parallel.float8:  # inputs of the products and gradients are read and written once more, in half the bytes
         passes += 4 + 2 * inner
     in_blocks = work.config.num_hidden_layers * passes * hidden * work.dtype_bytes
-    return work.own_positions * (in_blocks + LOGIT_BYTES * work.config.vocab_size)
+    return work.own_positions * (in_blocks + LOGIT_BYTES * work.config.output_size)
 
 
 def communication_seconds(work: Workload, hardware: Hardware) -> float:
     """Return the seconds of a micro-batch's communication that are not hidden behind arithmetic."""
     config, grid = work.config, work.grid
-    weights = config.num_hidden_layers * work.block_weights + 2 * work.table_size
+    weights = config.num_hidden_layers * work.block_weights + work.table_size + work.output_size
     gathers = 2 if work.parallel.reshard else 1
     sharding = collective_seconds(
         (gathers * work.dtype_bytes + 4) * weights, work.shard_ranks, inner=grid.tensor, hardware=hardware

@@ -35,6 +35,7 @@ def spread(
     that are spread become DTensors. Raises UsageError if the model's shape cannot be shared as asked.
     """
     grid = ranks.grid
+    ranks.positions.require_language_model(model.config)
     model.model.compute_dtype = compute_dtype
     if settings.float8:
         use_float8(model, ranks.device, tensor_ranks=grid.tensor)
@@ -114,7 +115,7 @@ class SplitTransformer(Transformer):
         """(B, T) -> head(hidden states of this rank's positions, output matrix)."""
         assert head is not None, "logits of all positions are on no single device"
         return super().forward(
-            input_ids, head=lambda hidden, lm_head_weight: head(hidden, local_weight(lm_head_weight)), **others
+            input_ids, head=lambda hidden, output_weight: head(hidden, local_weight(output_weight)), **others
         )
 
 

@@ -67,8 +67,8 @@ def share_products(model: Transformer, mesh: DeviceMesh) -> None:
     for block in model.model.layers:
         parallelize_module(block, mesh, BLOCK_PLAN)
     parallelize_module(model, mesh, dict.fromkeys(("model.embed_tokens", "model.norm"), OWN_POSITIONS))
-    weight = distribute_tensor(model.lm_head.weight, mesh, [Replicate()], src_data_rank=None)
-    model.lm_head.register_parameter("weight", nn.Parameter(weight))
+    weight = distribute_tensor(model.output_layer.weight, mesh, [Replicate()], src_data_rank=None)
+    model.output_layer.register_parameter("weight", nn.Parameter(weight))
 
 
 def require_divisible(config: ModelConfig, tensor_ranks: int) -> None:

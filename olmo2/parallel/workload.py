@@ -26,7 +26,9 @@ class Workload:
 
     def __post_init__(self) -> None:
         require_divisible(self.config, self.grid.tensor)
-        Positions(context_ranks=self.grid.context, tensor_ranks=self.grid.tensor).require_divisible(self.seq_len)
+        positions = Positions(context_ranks=self.grid.context, tensor_ranks=self.grid.tensor)
+        positions.require_divisible(self.seq_len)
+        positions.require_language_model(self.config)
 
     @property
     def num_micro_batches(self) -> float:
@@ -61,8 +63,13 @@ class Workload:
 
     @property
     def table_size(self) -> int:
-        """Numbers in the embedding, and in the output matrix; every device of a tensor group has them whole."""
+        """Numbers in the embedding; every device of a tensor group has it whole."""
         return self.config.vocab_size * self.config.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Numbers in the output matrix; every device of a tensor group has it whole."""
+        return self.config.output_size * self.config.hidden_size
 
     @property
     def local_parameters(self) -> int:
@@ -74,7 +81,7 @@ class Workload:
             *((inner, hidden), (inner, hidden), (hidden, inner)),
             *((hidden // tensor, 1), (kv_size, 1), (hidden, 1), (hidden, 1)),
         ]
-        outside = [(self.config.vocab_size, hidden), (self.config.vocab_size, hidden), (hidden, 1)]
+        outside = [(self.config.vocab_size, hidden), (self.config.output_size, hidden), (hidden, 1)]
 
         def kept(shapes: list[tuple[int, int]]) -> int:
             return sum(-(-rows // self.shard_ranks) * columns for rows, columns in shapes)

@@ -1,5 +1,7 @@
 """Compare a model folder as we read it with what transformers makes of it: logits, token ids and rendered chats.
 
+Of a reward model, the score of every sequence is compared instead of logits.
+
 Both models compute in float32 on the CPU, one after the other. The token sequences are of different lengths, each alone
 and all together padded on the right and on the left.
 
@@ -21,6 +23,7 @@ from torch import Tensor
 from olmo2.base.config import Recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint.folder import find_model_folder, load_model, read_model_folder
+from olmo2.model.sizes import HeadKind
 from olmo2.tokenizer.chat_template import render_chat
 from olmo2.tokenizer.tokenizer import Tokenizer
 
@@ -48,9 +51,9 @@ class VerifyRecipe(Recipe):
     folder: CliPositionalArg[str]
     """model folder, checkpoint or hub name to look at"""
     tolerance: float = Field(default=1e-4, gt=0)
-    """largest allowed difference between two logits"""
+    """largest allowed difference between two logits, or scores of a reward model"""
     prompt: str | None = Field(default=None, min_length=1)
-    """text whose logits to compare; null = a few texts that come with this program"""
+    """text whose logits or score to compare; null = a few texts that come with this program"""
 
 
 @dataclass(frozen=True)
@@ -61,19 +64,27 @@ class Case:
     input_ids: Tensor  # (B, T) int64
     is_token: Tensor  # (B, T) bool: False on padding
 
+    def compared(self, outputs: Tensor) -> Tensor:
+        """Take what is compared of outputs at all positions (B, T, ...): those of tokens; of scores, the last ones."""
+        if outputs.shape[-1] > 1:
+            return outputs[self.is_token]
+        last = (self.is_token * torch.arange(self.is_token.shape[1])).argmax(dim=1)
+        return outputs[torch.arange(len(last)), last]
+
 
 def verify(recipe: VerifyRecipe) -> None:
-    """Print the largest logit difference of every case; raise RunError if anything differs."""
+    """Print the largest difference of every case; raise RunError if anything differs."""
     transformers = import_transformers()
     folder = find_model_folder(recipe.folder)
-    config, tokenizer = read_model_folder(folder)
+    config, tokenizer = read_model_folder(folder, head=None)
     texts = TEXTS if recipe.prompt is None else (recipe.prompt, *TEXTS)
     chats = compare_tokenizers(transformers, folder, tokenizer, texts)
 
     cases = make_cases(tokenizer, (recipe.prompt,) if recipe.prompt else TEXTS, config.max_position_embeddings)
-    ours = our_logits(folder, cases)
-    theirs = their_logits(transformers, folder, cases)
-    table = Table("case", "tokens", "largest logit difference", box=None, pad_edge=False)
+    ours = our_outputs(folder, cases)
+    theirs = their_outputs(transformers, folder, config.head, cases)
+    output = "score" if config.head == "reward" else "logit"
+    table = Table("case", "tokens", f"largest {output} difference", box=None, pad_edge=False)
     largest = 0.0
     for case, our, their in zip(cases, ours, theirs, strict=True):
         difference = (our - their).abs().max().item()
@@ -82,10 +93,10 @@ def verify(recipe: VerifyRecipe) -> None:
         table.add_row(case.name, str(int(case.is_token.sum())), f"{difference:.2e}")
     Console().print(table)
     print(f"token ids are equal on {len(texts)} texts; {chats}")
-    print(f"largest logit difference: {largest:.2e} (tolerance {recipe.tolerance:.0e})")
+    print(f"largest {output} difference: {largest:.2e} (tolerance {recipe.tolerance:.0e})")
     if not largest <= recipe.tolerance:
         raise RunError(
-            f"{recipe.folder}: logits differ from those of transformers by {largest:.2e}, more than the tolerance "
+            f"{recipe.folder}: {output}s differ from those of transformers by {largest:.2e}, more than the tolerance "
             f"{recipe.tolerance:.0e}"
         )
 
@@ -125,7 +136,8 @@ def make_cases(tokenizer: Tokenizer, texts: tuple[str, ...], max_tokens: int) ->
     generator = torch.Generator().manual_seed(0)
     rows = [torch.tensor(tokenizer.encode(text)) for text in texts]
     rows += [torch.randint(tokenizer.vocab_size, (length,), generator=generator) for length in RANDOM_LENGTHS]
-    rows = [row[:max_tokens] for row in rows if len(row)]
+    # Padding within a text would end it for a reward model of transformers.
+    rows = [torch.where(row == tokenizer.pad_id, tokenizer.eos_id, row)[:max_tokens] for row in rows if len(row)]
     cases = [Case(f"{len(row)} tokens alone", row[None], torch.ones(1, len(row), dtype=torch.bool)) for row in rows]
     longest = max(map(len, rows))
     for side in ("right", "left"):
@@ -140,25 +152,27 @@ def make_cases(tokenizer: Tokenizer, texts: tuple[str, ...], max_tokens: int) ->
 
 
 @torch.no_grad()
-def our_logits(folder: Path, cases: list[Case]) -> list[Tensor]:
-    """Return our logits (tokens, V) of every case, padding left out."""
-    model, _ = load_model(folder, dtype=torch.float32)
-    logits = []
+def our_outputs(folder: Path, cases: list[Case]) -> list[Tensor]:
+    """Return our logits (tokens, V) of every case, padding left out; of a reward model the scores (B, 1)."""
+    model, _ = load_model(folder, dtype=torch.float32, head=None)
+    outputs = []
     for case in cases:
         document_ids = None if bool(case.is_token.all()) else torch.where(case.is_token, 0, -1).int()
-        logits.append(model(case.input_ids, document_ids=document_ids)[case.is_token])
-    return logits
+        outputs.append(case.compared(model(case.input_ids, document_ids=document_ids)))
+    return outputs
 
 
 @torch.no_grad()
-def their_logits(transformers: Any, folder: Path, cases: list[Case]) -> list[Tensor]:
-    """Return the logits of transformers (tokens, V) of every case, padding left out."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
+def their_outputs(transformers: Any, folder: Path, head: HeadKind, cases: list[Case]) -> list[Tensor]:
+    """Return the logits or scores of transformers in the same shapes."""
+    is_reward = head == "reward"
+    kind = transformers.AutoModelForSequenceClassification if is_reward else transformers.AutoModelForCausalLM
+    model = kind.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
-    logits = []
+    outputs = []
     for case in cases:
         positions = (case.is_token.cumsum(1) - 1).clamp(min=0)
-        output = model(case.input_ids, attention_mask=case.is_token.long(), position_ids=positions)
-        logits.append(output.logits[case.is_token])
-    return logits
+        logits = model(case.input_ids, attention_mask=case.is_token.long(), position_ids=positions).logits
+        outputs.append(logits if is_reward else case.compared(logits))
+    return outputs

@@ -6,17 +6,15 @@ are kept; "ground_truth" and "dataset", the name of its verifier, are those of d
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olmo2.base.errors import UsageError
-from olmo2.base.files import fingerprint
-from olmo2.corpus.document import ROW_SUFFIXES, find_files, read_columns, read_json_lines, split_name, stem
+from olmo2.corpus.document import stem
+from olmo2.corpus.rows import BadRows, open_source, read_rows
 from olmo2.tokenizer.chat_template import Message, checked
-
-OTHER_COLUMNS = ("id", "source", "ground_truth", "dataset")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Pool:
     prompts: list[PoolPrompt]
     num_rows: int
     file_hashes: Mapping[str, str]
-    """file -> SHA-256 of its content"""
+    """path -> hash of what it holds"""
 
     @property
     def num_duplicates(self) -> int:
@@ -71,45 +69,31 @@ def read_pool(paths: Sequence[str]) -> Pool:
     hashes: dict[str, str] = {}
     num_rows = 0
     for path in paths:
-        files = [file for file, _ in find_files(path, setting="prompts")]
-        if Path(path).expanduser().is_dir():
-            files = [file for file in files if split_name(file)[1] in (*ROW_SUFFIXES, ".parquet")]
-        for file in files:
-            hashes[str(file)] = fingerprint(file)
-            for location, row in read_rows(file):
-                try:
-                    prompt = pool_prompt(row, location, stem(file))
-                except UsageError as error:
-                    raise UsageError(f"{location}: {error}") from None
-                num_rows += 1
-                prompts.setdefault(prompt.key, prompt)
+        source = open_source(path, "prompts")
+        hashes[path] = source.fingerprint()
+        for location, row in read_rows(source, (), BadRows()):
+            try:
+                prompt = pool_prompt(row, location)
+            except UsageError as error:
+                raise UsageError(f"{location}: {error}") from None
+            num_rows += 1
+            prompts.setdefault(prompt.key, prompt)
     if not prompts:
         raise UsageError(f'prompts: {", ".join(paths)} holds no row; a row is such as {{"prompt": "Who wrote Emma?"}}')
     return Pool(list(prompts.values()), num_rows, hashes)
 
 
-def read_rows(file: Path) -> Iterator[tuple[str, object]]:
-    """Yield (file:line, row) of a file."""
-    _, suffix, compression = split_name(file)
-    if suffix == ".parquet":
-        rows = read_columns(file, "messages", "prompt", also=OTHER_COLUMNS)
-    else:
-        rows = read_json_lines(file, compression)
-    for number, row in rows:
-        yield f"{file}:{number}", row
-
-
-def pool_prompt(row: object, location: str, file_stem: str) -> PoolPrompt:
+def pool_prompt(row: Mapping[str, Any], location: str) -> PoolPrompt:
     """Check one row and make it a prompt."""
-    if not isinstance(row, Mapping):
-        raise UsageError('the row must be an object with "messages" or "prompt"')
     messages, reference = conversation(row)
     identity, source = row.get("id"), row.get("source")
+    place, _, number = location.rpartition(":")
+    file_stem = stem(Path(place))
     key = hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).hexdigest()[:32]
     return PoolPrompt(
         key=key,
         messages=tuple(messages),
-        id=f"{file_stem}:{location.rpartition(':')[2]}" if identity is None else str(identity),
+        id=f"{file_stem}:{number}" if identity is None else str(identity),
         source=file_stem if source is None else str(source),
         location=location,
         reference=reference,

@@ -58,7 +58,7 @@ OLMO2_CHAT_TEMPLATE = r"""
 def render_chat(tokenizer: "Tokenizer", messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
     """Return the conversation as text, as transformers' apply_chat_template renders it.
 
-    Raises UsageError for messages that are not a conversation and for a template that is broken or refuses them.
+    Raises BadConversation for messages that are not one or that the template refuses, UsageError for a broken template.
     """
     return render(tokenizer, checked(messages), add_generation_prompt)
 
@@ -77,28 +77,39 @@ def encode_chat(
     Only the template can write control tokens. Inside a message, ``<|endoftext|>`` is encoded as the thirteen
     characters it is, where transformers by default would let it end the text; all other ids equal transformers'.
     """
-    shield, hidden = shielded(tokenizer, messages, prefix)
-    marked = render(tokenizer, hidden, add_generation_prompt, shield.span_marks)
-    text, spans = take_spans(marked, shield.span_marks)
-    if not spans:
-        spans = spans_of_turns(hidden, text, lambda part, prompt: render(tokenizer, part, prompt))
-    text += shield.hide(prefix)
-    is_target_character = bytearray(len(text))
+    pieces, spans = lay_out(tokenizer, messages, add_generation_prompt=add_generation_prompt, prefix=prefix)
+    is_target_character = bytearray(sum(len(text) for text, _ in pieces))
     for start, end in spans:
         is_target_character[start:end] = b"\1" * (end - start)
 
     ids: list[int] = []
     is_target: list[bool] = []
     position = 0
-    for piece in shield.split(text):
-        if piece in tokenizer.special_ids:
-            piece_ids, piece_spans = [tokenizer.special_ids[piece]], [(0, len(piece))]
+    for text, control_id in pieces:
+        if control_id is None:
+            piece_ids, piece_spans = tokenizer.encode_with_spans(text)
         else:
-            piece_ids, piece_spans = tokenizer.encode_with_spans(shield.reveal(piece))
+            piece_ids, piece_spans = [control_id], [(0, len(text))]
         ids += piece_ids
         is_target += [is_target_character.find(1, position + start, position + end) >= 0 for start, end in piece_spans]
-        position += len(piece)
+        position += len(text)
     return ids, is_target
+
+
+def lay_out(
+    tokenizer: "Tokenizer", messages: Sequence[Message], *, add_generation_prompt: bool = False, prefix: str = ""
+) -> tuple[list[tuple[str, int | None]], list[Span]]:
+    """Return the conversation's text in pieces, and which characters of it are training targets.
+
+    A piece is text to be encoded by itself, or the text of a control token and its id.
+    """
+    shield, hidden = shielded(tokenizer, messages, prefix)
+    marked = render(tokenizer, hidden, add_generation_prompt, shield.span_marks)
+    text, spans = take_spans(marked, shield.span_marks)
+    if not spans:
+        spans = spans_of_turns(hidden, text, lambda part, prompt: render(tokenizer, part, prompt))
+    text += shield.hide(prefix)
+    return [(shield.reveal(piece), tokenizer.special_ids.get(piece)) for piece in shield.split(text)], spans
 
 
 def chat_pieces(tokenizer: "Tokenizer", messages: Sequence[Message], *, prefix: str = "") -> list[str | int]:
@@ -118,6 +129,15 @@ def shielded(tokenizer: "Tokenizer", messages: Sequence[Message], prefix: str) -
     return shield, [{"role": each["role"], "content": shield.hide(each["content"])} for each in messages]
 
 
+class BadConversation(UsageError):
+    """A conversation that cannot be laid out, and in a few words why: `kind` is the same for all of one fault."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        """Name the fault, and say what is wrong with this conversation."""
+        super().__init__(reason)
+        self.kind = kind
+
+
 class Shield:
     """Hides control-token text inside messages from the moment before rendering until it is encoded as plain text.
 
@@ -128,15 +148,12 @@ class Shield:
 
     def __init__(self, tokenizer: "Tokenizer", messages: Sequence[Message]) -> None:
         """Choose characters that occur nowhere in this conversation."""
-        used = set(tokenizer.chat_template).union(*(message["content"] for message in messages))
-        free = (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in used)
-        longest_first = sorted(tokenizer.special_ids, key=len, reverse=True)
-        alternatives = "|".join(map(re.escape, longest_first)) or "(?!)"  # (?!) matches nothing
+        texts = [tokenizer.chat_template, *(message["content"] for message in messages)]
+        free = (chr(code) for code in range(0xF0000, 0xFFFFE) if not any(chr(code) in text for text in texts))
+        self._token, self._first_character = control_patterns(tuple(tokenizer.special_ids))
         self.span_marks = (next(free), next(free))
-        self._stand_ins = {first: next(free) for first in sorted({token[0] for token in longest_first})}
+        self._stand_ins = {first: next(free) for first in sorted({token[0] for token in tokenizer.special_ids})}
         self._originals = str.maketrans({stand_in: first for first, stand_in in self._stand_ins.items()})
-        self._first_character = re.compile(f"(?={alternatives}).", re.DOTALL)
-        self._token = re.compile(f"({alternatives})")
 
     def hide(self, content: str) -> str:
         """Return `content` with no control token readable in it."""
@@ -144,11 +161,20 @@ class Shield:
 
     def reveal(self, text: str) -> str:
         """Undo `hide`."""
-        return text.translate(self._originals)
+        is_there = any(stand_in in text for stand_in in self._stand_ins.values())  # seldom, and fast to see
+        return text.translate(self._originals) if is_there else text
 
     def split(self, text: str) -> Iterator[str]:
         """Cut rendered text into the template's control tokens and what is between them."""
         return (piece for piece in self._token.split(text) if piece)
+
+
+@lru_cache(maxsize=8)
+def control_patterns(tokens: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds one of the control tokens, and what finds the first character of one."""
+    longest_first = sorted(tokens, key=len, reverse=True)
+    alternatives = "|".join(map(re.escape, longest_first)) or "(?!)"  # (?!) matches nothing
+    return re.compile(f"({alternatives})"), re.compile(f"(?={alternatives}).", re.DOTALL)
 
 
 def take_spans(marked: str, marks: tuple[str, str]) -> tuple[str, list[Span]]:
@@ -172,7 +198,7 @@ def spans_of_turns(
 ) -> list[Span]:
     """Find the assistant turns in `text` by rendering the conversation up to them and through them.
 
-    Raises UsageError if the template writes the start of a conversation differently once more follows, and for a
+    Raises BadConversation if the template writes the start of a conversation differently once more follows, and for a
     conversation that an assistant opens.
     """
     spans: list[Span] = []
@@ -182,28 +208,35 @@ def spans_of_turns(
         before, through = render_part(messages[:number], True), render_part(messages[: number + 1], False)
         # Where nothing was said before, the published template writes no generation prompt: nothing can be told apart.
         if not (number and through.startswith(before) and text.startswith(through)):
-            raise UsageError(
+            raise BadConversation(
+                "assistant's text not told apart by the chat template",
                 "the tokenizer's chat template does not show which text is the assistant's in this conversation: "
-                "put {% generation %} and {% endgeneration %} around it in the template"
+                "put {% generation %} and {% endgeneration %} around it in the template",
             )
         spans.append((len(before), len(through)))
     return spans
 
 
 def checked(messages: Sequence[Message]) -> list[Message]:
-    """Return the role and content of each message; raise UsageError unless they form a conversation."""
+    """Return the role and content of each message; raise BadConversation unless they form a conversation."""
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Iterable):
-        raise UsageError(f"messages must be a list of messages, not {messages!r}")
+        raise BadConversation("not a conversation", f"messages must be a list of messages, not {messages!r}")
     conversation: list[Message] = []
     for number, message in enumerate(messages):
         for key in ("role", "content"):
             if not isinstance(message, Mapping) or not isinstance(message.get(key), str):
-                raise UsageError(f"messages[{number}] must have a text under {key!r}: {message!r}")
+                raise BadConversation(
+                    "message without a role or a text",
+                    f"messages[{number}] must have a text under {key!r}: {message!r}",
+                )
         if message["role"] not in ("system", "user", "assistant"):
-            raise UsageError(f"messages[{number}]: the role must be system, user or assistant, not {message['role']!r}")
+            raise BadConversation(
+                "unknown role",
+                f"messages[{number}]: the role must be system, user or assistant, not {message['role']!r}",
+            )
         conversation.append({"role": message["role"], "content": message["content"]})
     if not conversation:
-        raise UsageError("messages is empty: a conversation needs at least one message")
+        raise BadConversation("no message", "messages is empty: a conversation needs at least one message")
     return conversation
 
 
@@ -227,7 +260,8 @@ def render(
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(f"the tokenizer's chat template is not valid Jinja (line {error.lineno}): {error}") from None
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        raise UsageError(f"the tokenizer's chat template cannot render this conversation: {error}") from None
+        reason = f"the tokenizer's chat template cannot render this conversation: {error}"
+        raise BadConversation("refused by the chat template", reason) from None
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """From a recipe to everything the loop needs: model, optimizer, batches, evaluation, and where a run goes on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from olmo2.data.batch import Sequences
 from olmo2.data.global_order import ORDER_FOLDER
 from olmo2.data.loader import Loader
 from olmo2.data.step_plan import Phase, make_phases
+from olmo2.model.lora import LoraSettings, add_lora
 from olmo2.model.sizes import ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import STATE_DTYPES, build_optimizer, restore_optimizer
@@ -26,6 +27,7 @@ from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, own_part
 from olmo2.parallel.spread import spread
 from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.adapters import lora_of, require_lora_alone, require_same_base, with_adapters
 from olmo2.train.evaluation import Evaluate, evaluation_of
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import fetch_newest
@@ -43,6 +45,7 @@ class Start:
     parent: str | None = None  # the checkpoint it came from
     optimizer_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     goes_on: RunState | None = None  # the state whose steps, data position and schedule are taken up too
+    adapter: Path | None = None  # the checkpoint with what an adapter to these weights has learnt
 
 
 @dataclass
@@ -98,7 +101,7 @@ def assemble(
     ranks.wait_for_main()
     checkpoint = run_to_resume(recipe)
     require_same_step(checkpoint, ranks)
-    begin = start() if checkpoint is None else start_of(checkpoint)
+    begin = start() if checkpoint is None else start_of(checkpoint, start, lora_of(recipe))
     state = begin.goes_on
     sequences = sequences_of(begin.tokenizer)
     if checkpoint and state and state.data != sequences.fingerprint():
@@ -143,10 +146,15 @@ def assemble(
     )
 
 
-def start_of(checkpoint: Path) -> Start:
-    """Return the start of a run that goes on from one of its own checkpoints."""
-    config, tokenizer, weights = open_model(checkpoint)
+def start_of(checkpoint: Path, start: Callable[[], Start], lora: LoraSettings | None) -> Start:
+    """Return the start of a run that goes on from one of its own checkpoints.
+
+    The weights beside an adapter, which no checkpoint of the run holds, are those of its `start` once more.
+    """
     tensors, state = load_trainer_state(checkpoint)
+    if lora is not None:
+        return replace(start(), optimizer_tensors=tensors, goes_on=state, adapter=checkpoint)
+    config, tokenizer, weights = open_model(checkpoint, head=None)
     return Start(config, tokenizer, weights.items(), state.parent, tensors, goes_on=state)
 
 
@@ -154,16 +162,19 @@ def build_model(recipe: TrainRecipe, begin: Start, ranks: Ranks) -> tuple[Transf
     """Return the model on its devices with its weights, and what there is to say of its compilation."""
     if ranks.device.type == "cpu":
         tune_allocator()
+    compute_dtype, lora = choose_compute_dtype(recipe.run.dtype, ranks.device), lora_of(recipe)
     with torch.device("meta"):
         model = Transformer(begin.config)
-    about_compilation = spread(
-        model,
-        ranks,
-        recipe.parallel,
-        compute_dtype=choose_compute_dtype(recipe.run.dtype, ranks.device),
-        compile=recipe.run.compile,
-    )
-    fill(model, begin.weights)
+    if lora is not None:
+        require_lora_alone(recipe, ranks)
+        add_lora(model, lora, compute_dtype)
+    about_compilation = spread(model, ranks, recipe.parallel, compute_dtype=compute_dtype, compile=recipe.run.compile)
+    weights = begin.weights
+    if lora is not None:
+        weights = with_adapters(weights, model, begin.adapter, recipe.run.seed)
+    fill(model, weights)
+    if begin.adapter is not None and begin.goes_on is not None:
+        require_same_base(model, begin.goes_on.base, begin.adapter, begin.parent)
     return model, about_compilation
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from olmo2.base.config import RecipeLoader, elements, read_yaml, recipe_text
+from olmo2.base.config import elements, read_yaml, recipe_text
 from olmo2.base.errors import RunError, UsageError
+from olmo2.base.yaml_text import load_yaml
 from olmo2.checkpoint.load import CONFIG_FILE, describe_differences, read_model_config
 from olmo2.parallel.launch import said_by
 from olmo2.train.classic_config import shape, translate
@@ -78,7 +79,7 @@ def put(values: dict[str, Any], override: str, begun: set[str]) -> None:
         begun.add(key)
         return
     try:
-        value = yaml.load(text, Loader=RecipeLoader) if equals else True  # noqa: S506 (a SafeLoader)
+        value = load_yaml(text) if equals else True
     except yaml.YAMLError:
         value = text
     values[last] = text if isinstance(value, dict) and not text.startswith("{") else value
@@ -92,7 +93,7 @@ def require_shape(old: ClassicConfig, recipe: PretrainRecipe | FinetuneRecipe) -
     if not (folder / CONFIG_FILE).is_file():
         return  # a run, a hub name or nothing: loading it will tell
     there = read_model_config(folder)
-    here = replace(there, **shape(old))
+    here = replace(there, **shape(old))  # type: ignore[arg-type]
     if here != there:
         raise UsageError(
             f"{old.source}: model is not that of load_path ({describe_differences(there, here)}); use the config of "

@@ -23,7 +23,7 @@ from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
 class FinetuneDataSettings(TokenDataSettings):
@@ -53,6 +53,7 @@ class FinetuneRecipe(TrainRecipe):
     """start the optimizer's moments from zero; where steps go on, the schedule then warms up once more"""
     data: FinetuneDataSettings
     schedule: LinearSchedule = LinearSchedule()
+    loss: LossSettings = LossSettings()
 
 
 def finetune(recipe: FinetuneRecipe) -> Path:
@@ -79,7 +80,7 @@ def finetune(recipe: FinetuneRecipe) -> Path:
         return begin
 
     recipe = with_second_warmup(recipe)
-    return run_stage(recipe, start, recipe.data.windows)
+    return run_stage(recipe, start, recipe.data.windows, recipe.loss.objective())
 
 
 def has_trainer_state(folder: Path, recipe: FinetuneRecipe) -> bool:

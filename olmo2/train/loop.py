@@ -17,14 +17,16 @@ from olmo2.data.batch import Sequences
 from olmo2.optim.schedule import learning_rate
 from olmo2.optim.skip_ranges import StepRanges
 from olmo2.parallel.launch import join_ranks
+from olmo2.parallel.ranks import Ranks
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Job, Start, assemble
+from olmo2.train.objective import Objective
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.remote_copies import copy_checkpoints, require_unused
 from olmo2.train.run_identity import begin_start
 from olmo2.train.run_log import RunLog
 from olmo2.train.saver import Saver
-from olmo2.train.step import LEFT_OUT, LossOf, next_token_loss, train_step
+from olmo2.train.step import LEFT_OUT, train_step
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 MAX_BROKEN_STEPS = 10  # one broken batch is left out; a row of them means that the weights are broken
@@ -34,12 +36,19 @@ def run_stage(
     recipe: TrainRecipe,
     start: Callable[[], Start],
     sequences_of: Callable[[Tokenizer], Sequences],
-    loss_of: LossOf | None = None,
+    objective: Objective,
 ) -> Path:
     """Run a training stage on all processes that were started for it, and return its last checkpoint."""
+    with stage_ranks(recipe) as ranks:
+        return train(assemble(recipe, start, sequences_of, ranks), objective)
+
+
+@contextmanager
+def stage_ranks(recipe: TrainRecipe) -> Iterator[Ranks]:
+    """Yield this process's place among those of a stage; a device's full memory is said in one sentence."""
     with join_ranks(recipe.parallel, recipe.run.device) as ranks:
         try:
-            return train(assemble(recipe, start, sequences_of, ranks), loss_of)
+            yield ranks
         except torch.OutOfMemoryError as error:
             raise RunError(
                 f"rank {ranks.rank}: the device's memory is full ({str(error).split('.')[0]}); lower "
@@ -47,13 +56,12 @@ def run_stage(
             ) from None
 
 
-def train(job: Job, loss_of: LossOf | None = None) -> Path:
+def train(job: Job, objective: Objective) -> Path:
     """Run the job's remaining steps and return its last checkpoint.
 
     An interrupt or termination signal ends the step under way, saves, and raises RunError saying how to go on.
     Raises RunError too when MAX_BROKEN_STEPS steps in a row are not finite, without saving what came of them.
     """
-    loss_of = loss_of or next_token_loss(job.recipe.loss.z_loss_weight)
     if job.resumed is not None and job.first_step > job.total_steps:
         if job.ranks.is_main:
             with exclusive_folder(job.folder):  # a kill right after the last save leaves this to be done
@@ -74,10 +82,10 @@ def train(job: Job, loss_of: LossOf | None = None) -> Path:
             if job.ranks.world_size > 1:
                 job.loader.save_orders(job.first_step, job.total_steps)  # which then all map
         begin_start(job.folder, job.run_id, job.total_steps, job.ranks)
-        return run_steps(job, loss_of)
+        return run_steps(job, objective)
 
 
-def run_steps(job: Job, loss_of: LossOf) -> Path:
+def run_steps(job: Job, objective: Objective) -> Path:
     """Do the work of `train` in a folder that is the job's alone."""
     run, recipe, model, ranks = job.recipe.run, job.recipe, job.model, job.ranks
     batches = job.loader.batches(job.first_step, job.total_steps)
@@ -95,7 +103,7 @@ def run_steps(job: Job, loss_of: LossOf) -> Path:
                         model,
                         job.optimizer,
                         batch,
-                        loss_of,
+                        objective,
                         lr=lr,
                         max_grad_norm=recipe.optim.max_grad_norm,
                         micro_batch_sequences=run.micro_batch_sequences * job.loader.sequences.seq_len // span.seq_len,

@@ -13,7 +13,7 @@ from olmo2.data.token_data import TokenDataSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
 class MidtrainRecipe(TrainRecipe):
@@ -23,6 +23,7 @@ class MidtrainRecipe(TrainRecipe):
     """checkpoint, model folder (remote ones too) or hub name to start from; step and tokens start again at zero"""
     data: TokenDataSettings
     schedule: LinearSchedule = LinearSchedule()
+    loss: LossSettings = LossSettings()
 
 
 def midtrain(recipe: MidtrainRecipe) -> Path:
@@ -38,4 +39,4 @@ def midtrain(recipe: MidtrainRecipe) -> Path:
             print(f"{folder} holds no trainer state: the optimizer's moments start from zero")
         return Start(config, tokenizer, weights.items(), str(folder), tensors)
 
-    return run_stage(recipe, start, recipe.data.windows)
+    return run_stage(recipe, start, recipe.data.windows, recipe.loss.objective())

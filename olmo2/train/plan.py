@@ -8,6 +8,7 @@ of the recipe can be overridden. See docs/plan.md for what the models count and 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -23,12 +24,8 @@ from olmo2.parallel.ranks import alone
 from olmo2.parallel.workload import Workload
 from olmo2.train.assemble import phases_of
 from olmo2.train.consequences import shape_of
-from olmo2.train.finetune import FinetuneRecipe
 from olmo2.train.forecast import forecast
-from olmo2.train.midtrain import MidtrainRecipe
-from olmo2.train.pretrain import PretrainRecipe
 from olmo2.train.recipe import TrainRecipe
-from olmo2.train.sft import SftRecipe
 
 
 class PlanRecipe(Recipe):
@@ -93,8 +90,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def workload_of(recipe: TrainRecipe, config: ModelConfig, devices: int, hardware: Hardware) -> Workload:
     """Return what one device does in a step. Raises UsageError if the recipe cannot be spread over so many devices."""
-    assert isinstance(recipe, PretrainRecipe | MidtrainRecipe | FinetuneRecipe | SftRecipe)
-    run, seq_len = recipe.run, recipe.data.seq_len
+    data: Any = getattr(recipe, "data", None)  # every training stage has data, of its own kind
+    run, seq_len = recipe.run, int(data.seq_len)
     if recipe.parallel.float8 and hardware.fp8_flops is None:
         raise UsageError(f"parallel.float8: {hardware.name} has no products in float8; set it to false")
     grid = grid_for(recipe.parallel, devices)

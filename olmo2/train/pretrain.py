@@ -9,7 +9,7 @@ from olmo2.model.sizes import ModelConfig, model_config
 from olmo2.tokenizer.tokenizer import load_tokenizer
 from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
 class ModelSettings(Settings):
@@ -43,6 +43,7 @@ class PretrainRecipe(TrainRecipe):
     tokenizer: str
     """tokenizer.json, folder or hub name"""
     data: TokenDataSettings
+    loss: LossSettings = LossSettings()
 
 
 def pretrain(recipe: PretrainRecipe) -> Path:
@@ -53,4 +54,4 @@ def pretrain(recipe: PretrainRecipe) -> Path:
         config = recipe.model.config(tokenizer.vocab_size)
         return Start(config, tokenizer, initial_weights(config, recipe.run.seed))
 
-    return run_stage(recipe, start, recipe.data.windows)
+    return run_stage(recipe, start, recipe.data.windows, recipe.loss.objective())

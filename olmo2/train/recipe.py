@@ -13,14 +13,19 @@ from olmo2.optim.schedule import ScheduleSettings
 from olmo2.optim.skip_ranges import StepRangeTexts
 from olmo2.parallel.compile import CompileChoice
 from olmo2.parallel.mesh import ParallelSettings
+from olmo2.train.objective import Objective, next_token
 from olmo2.train.step_profiler import ProfileSettings
 
 
 class LossSettings(Settings):
-    """The loss of a stage."""
+    """The loss of language modelling."""
 
     z_loss_weight: float = Field(default=1e-4, ge=0)
     """weight of logsumexp² beside the cross-entropy (published files of 1B to 13B say 1e-5; 1e-4 is what ran)"""
+
+    def objective(self) -> Objective:
+        """Return what the stage minimises."""
+        return next_token(self.z_loss_weight)
 
 
 DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -102,7 +107,6 @@ class TrainRecipe(Recipe):
     run: RunSettings
     optim: OptimSettings
     schedule: ScheduleSettings = ScheduleSettings()
-    loss: LossSettings = LossSettings()
     parallel: ParallelSettings = ParallelSettings()
     keep: KeepSettings = KeepSettings()
     heldout: HeldOutSettings | None = None

@@ -18,11 +18,15 @@ from olmo2.parallel.ranks import Ranks
 from olmo2.train.recipe import TrainRecipe
 from olmo2.train.run_identity import RUN_FILE
 
+REFERENCE_FILE = "reference.safetensors"  # written into a run folder before the run begins
+HELDOUT_PREFIX = "heldout-"
+
 # What decides the weights and data of a run, and so must stay when it goes on. That the data themselves are the
 # same is told by their fingerprint: files may move.
 FIXED_SETTINGS = (
     "verb",
     "model",
+    "lora",
     "run.stage",
     "run.seed",
     "run.global_batch_tokens",
@@ -32,6 +36,8 @@ FIXED_SETTINGS = (
     "data.first_epoch",
     "data.shuffle_together",
 )
+
+BEFORE_A_RUN = {LOCK_FILE, REFERENCE_FILE, f"{HELDOUT_PREFIX}{REFERENCE_FILE}"}
 
 
 def check_continuation(
@@ -97,7 +103,7 @@ def is_vacant(folder: Path) -> bool:
     are empty. A recipe without metrics is somebody's own.
     """
     paths = list(folder.iterdir()) if folder.is_dir() else []
-    names = {path.name for path in paths if not path.name.startswith(PARTIAL_PREFIX)} - {LOCK_FILE}
+    names = {path.name for path in paths if not path.name.startswith(PARTIAL_PREFIX)} - BEFORE_A_RUN
     has_not_begun = METRICS_FILE in names and (folder / METRICS_FILE).stat().st_size == 0
     return not names or (has_not_begun and names <= {METRICS_FILE, RECIPE_FILE, RUN_FILE, ORDER_FOLDER})
 

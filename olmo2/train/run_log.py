@@ -73,7 +73,7 @@ class RunLog:
             "unix_seconds": time.time(),
         }
         if not metrics.is_left_out:
-            values |= self.found | self.speed.measure()
+            values |= metrics.measures | self.found | self.speed.measure()
         if not self.is_main:
             return
         if not metrics.is_left_out:
@@ -96,11 +96,13 @@ class RunLog:
 
 
 def told(held_out: dict[str, float]) -> str:
-    """Return what is said of an evaluation: the loss on all held-out text, and the benchmarks' own metrics."""
+    """Return what is said of an evaluation: the loss on all held-out text, pairs, and the benchmarks' own metrics."""
     parts = []
     if "heldout_loss_nats" in held_out:
         parts.append(f"held-out loss {held_out['heldout_loss_nats']:.3f} nats")
         parts.append(f"{held_out['heldout_bits_per_byte']:.3f} bits per byte")
+    if "heldout_pairs/accuracy" in held_out:
+        parts.append(f"held-out pairs {held_out['heldout_pairs/accuracy']:.1%} right")
     for name, value in held_out.items():
         kind, *path = name.split("/")
         if kind == "eval" and is_fraction(path[-1]):

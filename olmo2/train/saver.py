@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from olmo2.base.config import recipe_text
+from olmo2.checkpoint.adapter import base_fingerprint
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
 from olmo2.optim.adamw import optimizer_tensors
+from olmo2.train.adapters import lora_of
 from olmo2.train.assemble import Job
 from olmo2.train.remote_copies import Replacements
 
@@ -33,11 +35,12 @@ class Saver:
     def save(self, step: int, *, is_ephemeral: bool) -> None:
         """Begin to save the whole state after `step`; what is still being saved is finished first."""
         self.finish()
-        job = self.job
+        job, lora = self.job, lora_of(self.job.recipe)
         state = RunState(
             stage=job.recipe.run.stage,
             run=job.run_id,
             parent=job.parent,
+            base=None if lora is None else base_fingerprint(job.model.state_dict()),
             data=job.loader.sequences.fingerprint(),
             step=step,
             tokens=job.loader.plan.tokens_after(step),
@@ -51,6 +54,7 @@ class Saver:
             optimizer_tensors=optimizer_tensors(job.model, job.optimizer),
             state=state,
             recipe_text=recipe_text(job.recipe),
+            lora=lora,
         )
         if not job.recipe.keep.background:
             self.finish()

@@ -4,21 +4,21 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.base.config import Settings
 from olmo2.checkpoint.folder import find_model_folder, open_model
 from olmo2.data.conversations import Conversations, read_conversations
+from olmo2.data.mixed_rows import RowDataSettings
+from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.assemble import Start
 from olmo2.train.loop import run_stage
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.objective import Objective, Reduction, next_token
+from olmo2.train.recipe import LossSettings, TrainRecipe
 
 
-class ConversationDataSettings(Settings):
-    """Conversations to train on."""
+class ConversationDataSettings(RowDataSettings):
+    """Conversations to train on: rows {"messages": [{"role": ..., "content": ...}, ...]}."""
 
-    paths: list[str] = Field(min_length=1)
-    """JSON-lines files of {"messages": [{"role": ..., "content": ...}, ...]}"""
     seq_len: int = Field(ge=2)
     """tokens of one training row; longer conversations are cut on the right"""
     pack: bool = True
@@ -26,9 +26,22 @@ class ConversationDataSettings(Settings):
 
     def conversations(self, tokenizer: Tokenizer) -> Conversations:
         """Read and tokenize the conversations, and say what was cut or left out."""
-        conversations = read_conversations(self.paths, tokenizer, seq_len=self.seq_len, pack=self.pack)
+        conversations = read_conversations(self, tokenizer, seq_len=self.seq_len, pack=self.pack)
         print(conversations.summary())
         return conversations
+
+
+class SftLossSettings(LossSettings):
+    """The loss of instruction tuning."""
+
+    reduction: Reduction = "mean"
+    """mean: over the target tokens of the global batch; sum: over the tokens of each conversation, and the mean of that
+    over conversations, as the published models ran: the same direction, with a gradient as many times as large as a
+    conversation has targets, so that optim.max_grad_norm cuts nearly every step to the same length"""
+
+    def objective(self) -> Objective:
+        """Return what the stage minimises."""
+        return next_token(self.z_loss_weight, self.reduction)
 
 
 class SftRecipe(TrainRecipe):
@@ -38,6 +51,9 @@ class SftRecipe(TrainRecipe):
     """model folder or hub name to start from; only its weights are used"""
     data: ConversationDataSettings
     schedule: LinearSchedule = LinearSchedule()
+    loss: SftLossSettings = SftLossSettings()
+    lora: LoraSettings | None = None
+    """train adapters beside the weights instead of the weights; null = all weights"""
 
 
 def sft(recipe: SftRecipe) -> Path:
@@ -47,4 +63,4 @@ def sft(recipe: SftRecipe) -> Path:
         config, tokenizer, weights = open_model(find_model_folder(recipe.load_path))
         return Start(config, tokenizer, weights.items(), recipe.load_path)
 
-    return run_stage(recipe, start, recipe.data.conversations)
+    return run_stage(recipe, start, recipe.data.conversations, recipe.loss.objective())

@@ -1,34 +1,30 @@
 """One optimizer step: the only place where gradients become new weights."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from olmo2.data.batch import IGNORED_LABEL, Batch
-from olmo2.loss.language_model import LossSums, language_model_loss
+from olmo2.data.batch import Batch
 from olmo2.model.transformer import Transformer
 from olmo2.optim.skip_step import StepGuard
-from olmo2.parallel.compile import chunk_loss_of
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import local_part, num_copies
 from olmo2.parallel.spread import wait_with_all_reduce
-
-LossOf = Callable[[Transformer, Batch], LossSums]  # summed over the target tokens of a micro-batch
+from olmo2.train.objective import Objective, num_targets
 
 
 @dataclass(frozen=True)
 class StepMetrics:
     """What happened in a step."""
 
-    loss_nats: float  # mean cross-entropy of the global batch's target tokens
+    loss_nats: float  # mean over the global batch, as the objective counts it
     grad_norm: float  # before clipping
     target_tokens: int
     is_skipped: bool
     is_left_out: bool = False  # not even computed, because the recipe says so
+    measures: dict[str, float] = field(default_factory=dict)  # means of what else the objective measures
 
     @property
     def is_finite(self) -> bool:
@@ -39,27 +35,11 @@ class StepMetrics:
 LEFT_OUT = StepMetrics(math.nan, math.nan, 0, is_skipped=True, is_left_out=True)
 
 
-def next_token_loss(z_loss_weight: float) -> LossOf:
-    """Return the loss of language modelling: cross-entropy of the next token plus z-loss."""
-
-    def loss_of(model: Transformer, batch: Batch) -> LossSums:
-        chunk_loss = chunk_loss_of(model)
-
-        def head(hidden: Any, lm_head_weight: Any) -> Any:
-            return language_model_loss(
-                hidden, lm_head_weight, batch.labels, z_loss_weight=z_loss_weight, chunk_loss=chunk_loss
-            )
-
-        return model(batch.input_ids, document_ids=batch.document_ids, head=head)
-
-    return loss_of
-
-
 def train_step(
     model: Transformer,
     optimizer: torch.optim.Optimizer,
     batch: Batch,  # this rank's share of the global batch
-    loss_of: LossOf,
+    objective: Objective,
     *,
     lr: float,
     max_grad_norm: float,
@@ -69,23 +49,25 @@ def train_step(
 ) -> StepMetrics:
     """Accumulate gradients over micro-batches, clip, step, clear.
 
-    Every micro-batch adds its sum of token losses divided by the target tokens of the whole global batch, and ranks
-    add up their gradients: the result does not depend on how the batch was cut, on the number of ranks, nor on where
-    padding fell. A step that the guard refuses leaves weights and optimizer untouched.
+    Every micro-batch adds its sum of losses divided by what the whole global batch counts, and ranks add up their
+    gradients: the result does not depend on how the batch was cut, on the number of ranks, nor on where padding fell.
+    A step that the guard refuses leaves weights and optimizer untouched.
     """
+    counts = [count(batch) / ranks.positions.num_shares for count in (objective.count, objective.divisor, num_targets)]
+    count, divisor, target_tokens = map(round, ranks.sum(*counts))
     batch = replace(batch, labels=ranks.positions.own(batch.labels))
-    target_tokens = int(ranks.sum(int((batch.labels != IGNORED_LABEL).sum()))[0])
-    cross_entropy = torch.zeros((), dtype=torch.float64, device=model.device)
+    reported = torch.zeros(1 + len(objective.measures), dtype=torch.float64, device=model.device)
     # Copied as a whole: every copy makes the processor wait for what the device still has to do.
     micro_batches = batch.to(model.device).split(micro_batch_sequences)
     for number, micro_batch in enumerate(micro_batches, 1):
         wait_with_all_reduce(model, is_last=number == len(micro_batches))
-        sums = loss_of(model, micro_batch)
-        (sums.total / max(target_tokens, 1)).backward()
-        cross_entropy += sums.cross_entropy
+        sums = objective.loss_of(model, micro_batch)
+        (sums.total / max(divisor, 1)).backward()
+        reported += sums.reported
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    nats, squares = ranks.sum(cross_entropy.item(), own_squares(gradients))
-    loss, grad_norm = nats / max(target_tokens, 1), math.sqrt(squares)
+    *means, squares = ranks.sum(*reported.tolist(), own_squares(gradients))
+    loss, *measured = (value / max(count, 1) for value in means)
+    grad_norm = math.sqrt(squares)
     clip(gradients, grad_norm, max_grad_norm)
 
     is_accepted = guard.accepts(loss, grad_norm)
@@ -94,7 +76,8 @@ def train_step(
             group["lr"] = lr
         optimizer.step()
     optimizer.zero_grad()
-    return StepMetrics(loss, grad_norm, target_tokens, is_skipped=not is_accepted)
+    measures = dict(zip(objective.measures, measured, strict=True))
+    return StepMetrics(loss, grad_norm, target_tokens, is_skipped=not is_accepted, measures=measures)
 
 
 def own_squares(gradients: list[Tensor]) -> float:

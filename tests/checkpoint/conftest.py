@@ -1,5 +1,6 @@
 """What the tests of checkpoints share: a run that saves, and the model as transformers writes it."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import pytest
 import torch
 
+from olmo2.checkpoint.adapter import base_fingerprint
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
 from olmo2.checkpoint.save import CheckpointWriter
+from olmo2.model.lora import LoraSettings, add_lora, trained_parameters
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer
 
 Save = Callable[..., Path]
+ADAPTERS = LoraSettings(rank=4, alpha=6)
 
 
 def run_state(step: int, **changes: Any) -> RunState:
@@ -84,4 +88,30 @@ def hf_folder(tmp_path: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> 
     folder = tmp_path / "hf"
     model.save_pretrained(folder)
     tokenizer.save(folder)
+    return folder
+
+
+def random_adapters(model: Transformer, lora: LoraSettings, seed: int = 1) -> Transformer:
+    """A copy of a model with adapters of random values."""
+    adapted = copy.deepcopy(model)
+    add_lora(adapted, lora, torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in trained_parameters(adapted).values():
+            weight.copy_(torch.randn(weight.shape, generator=generator) / 10)
+    return adapted
+
+
+@pytest.fixture
+def adapted(tiny_model: Transformer) -> Transformer:
+    """The tiny model with adapters of random values to all projections."""
+    return random_adapters(tiny_model, ADAPTERS)
+
+
+@pytest.fixture
+def adapter_folder(run: Path, hf_folder: Path, adapted: Transformer, tokenizer: Tokenizer) -> Path:
+    """A checkpoint of a run that trains adapters to the model in `hf_folder`."""
+    folder = run / "sft-step3-tokens1M"
+    state = run_state(3, stage="sft", parent=str(hf_folder), base=base_fingerprint(adapted.state_dict()))
+    save_now(folder, adapted, tokenizer, optimizer_tensors={}, state=state, recipe_text="", lora=ADAPTERS)
     return folder

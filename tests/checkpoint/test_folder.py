@@ -19,6 +19,8 @@ from olmo2.checkpoint.folder import (
     find_model_folder,
     load_model,
     model_folder_files,
+    open_model,
+    read_model_folder,
     write_model_folder,
 )
 from olmo2.model.transformer import Transformer
@@ -277,3 +279,47 @@ def test_a_hub_model_by_revision(hf_folder: Path, monkeypatch: pytest.MonkeyPatc
     assert asked == [("allenai/x", "step150-tokens1B")]
     with pytest.raises(UsageError, match=r"x has no revision stage1-step149-tokens1B on the hub; nearest: step150-tok"):
         load_model("allenai/x@stage1-step149-tokens1B")
+
+
+@torch.no_grad()
+def test_transformers_opens_a_reward_model_with_equal_scores(
+    reward_folder: Path, tokenizer: Tokenizer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    transformers.utils.logging.disable_progress_bar()
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(reward_folder, dtype="auto")
+    assert type(theirs) is transformers.Olmo2ForSequenceClassification
+    assert theirs.config.pad_token_id == tokenizer.pad_id != tokenizer.eos_id
+    assert capfd.readouterr().err == "", "transformers has nothing to warn of"
+    model, _ = load_model(reward_folder, head="reward")
+    assert_same_weights(theirs, model)
+    input_ids = INPUT_IDS % 300
+    padded = torch.cat((input_ids, torch.full((2, 5), tokenizer.pad_id)), dim=1)
+    padded[1, 9:] = tokenizer.pad_id
+    scores = model(padded)[torch.arange(2), torch.tensor([16, 8])]
+    mask = (padded != tokenizer.pad_id).long()
+    torch.testing.assert_close(theirs(padded, attention_mask=mask).logits, scores, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(theirs(input_ids).logits, model(input_ids)[:, -1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_reward_model_that_transformers_wrote_opens_here(reward_folder: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(reward_folder)
+    theirs.config.id2label = {0: "LABEL_0"}  # as a model that it made would have
+    theirs.save_pretrained(tmp_path / "theirs")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "theirs" / file).write_bytes((reward_folder / file).read_bytes())
+    ours, _ = load_model(tmp_path / "theirs", head="reward")
+    assert_same_weights(ours, theirs)
+
+
+def test_what_has_the_wrong_head_is_refused(reward_folder: Path, hf_folder: Path, tmp_path: Path) -> None:
+    for opens in (load_model, open_model, read_model_folder):
+        with pytest.raises(UsageError, match=r"reward is a reward model, which scores conversations \(olmo2 reward\)"):
+            opens(reward_folder)
+        with pytest.raises(UsageError, match="hf is a language model, which gives no score; give a reward model"):
+            opens(hf_folder, head="reward")
+        opens(reward_folder, head=None)
+    copy_model_folder(reward_folder, tmp_path, dtype=None)
+    for path in model_folder_files(reward_folder):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name

@@ -53,6 +53,27 @@ def test_transformers_4_finds_its_names(tokenizer: Tokenizer) -> None:
     assert values["model_type"] == "olmo2"
 
 
+def test_a_reward_model_is_a_classifier_of_one_label(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = replace(CONFIG, head="reward")
+    values = config_to_hf(config, tokenizer, torch.bfloat16)
+    assert "head" not in values
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert theirs.architectures == ["Olmo2ForSequenceClassification"]
+    assert (theirs.num_labels, theirs.id2label, theirs.pad_token_id) == (1, {0: "reward"}, tokenizer.pad_id)
+    assert config_from_hf(json.loads(json.dumps(values)), "config.json") == config
+    theirs.save_pretrained(tmp_path)
+    assert config_from_hf(json.loads((tmp_path / "config.json").read_text()), "config.json") == config
+
+
+@pytest.mark.parametrize(("labels", "number"), [({}, 2), ({"id2label": {"0": "a", "1": "b", "2": "c"}}, 3)])
+def test_a_classifier_of_several_labels_is_no_reward_model(labels: dict[str, Any], number: int) -> None:
+    values = RELEASED_7B | {"architectures": ["Olmo2ForSequenceClassification"]} | labels
+    with pytest.raises(UsageError, match=rf"^config.json: the model tells {number} labels apart; a reward"):
+        config_from_hf(values, "config.json")
+
+
 def test_generation_stops_at_the_end_of_text(tokenizer: Tokenizer) -> None:
     values = generation_config(tokenizer)
     assert (values["eos_token_id"], values["pad_token_id"]) == (tokenizer.eos_id, tokenizer.pad_id)
@@ -118,6 +139,7 @@ def test_one_key_value_head_per_head_is_the_default() -> None:
         ({"rope_theta": []}, r"rope_theta must be a number of type float, not \[\]"),
         ({"rope_theta": [], "rope_parameters": {"rope_theta": 1e4}}, r"rope_theta is \[\], but rope_parameters has"),
         ({"hidden_size": 10**30}, "hidden_size must be a number of type int, not 1000000"),
+        ({"architectures": 3, "hidden_size": 0}, "hidden_size must be at least 1, not 0"),
         ({"rope_theta": 10**400}, "rope_theta must be a number of type float"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps must be a number of type float, not nan"),
     ],
@@ -135,6 +157,6 @@ def test_refuses_what_is_no_config(values: object) -> None:
 
 
 def test_a_plain_config_needs_nothing_else() -> None:
-    keys = list(ModelConfig.__dataclass_fields__)
+    keys = [key for key in ModelConfig.__dataclass_fields__ if key != "head"]
     values = {"model_type": "olmo2"} | {key: RELEASED_7B[key] for key in keys}
     assert config_from_hf(values, "config.json") == SIZES["olmo2-7b"]

@@ -7,6 +7,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from safetensors.torch import load_file
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.checkpoint import save as save_file
+from olmo2.checkpoint.folder import open_model
 from olmo2.checkpoint.keep import complete_checkpoints, damage, latest_checkpoint
+from olmo2.model.init import initialise
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.ranks import alone
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.checkpoint.conftest import run_state
+from tests.checkpoint.conftest import run_state, save_now
+from tests.conftest import TINY
 
 Save = Callable[..., Path]
 
@@ -59,6 +63,17 @@ def test_weights_keep_the_models_dtype(save: Save, tiny_model: Transformer) -> N
     folder = save(1)
     assert load_file(folder / "model.safetensors")["model.norm.weight"].dtype == torch.bfloat16
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_a_reward_model_is_saved_like_any_other(run: Path, tokenizer: Tokenizer) -> None:
+    model = Transformer(replace(TINY, head="reward"))
+    initialise(model, 0)
+    state = run_state(1)
+    save_now(run, model, tokenizer, optimizer_tensors={"step": torch.tensor(1.0)}, state=state, recipe_text="")
+    config, _, stored = open_model(run, head="reward")
+    assert config == model.config
+    assert stored.keys() == model.state_dict().keys()
+    assert all(torch.equal(stored[name], weight) for name, weight in model.state_dict().items())
 
 
 @pytest.mark.parametrize("background", [False, True])

@@ -115,6 +115,14 @@ def test_sharded_checkpoints_and_folders_mix(make: MakeModel, tmp_path: Path) ->
     torch.testing.assert_close(model.lm_head.weight, expected, rtol=1e-6, atol=1e-8)
 
 
+def test_reward_models_are_averaged_among_themselves(make: MakeModel, reward_folder: Path, tmp_path: Path) -> None:
+    soup(SoupRecipe(inputs=[str(reward_folder)] * 2, output=str(tmp_path / "soup")))
+    model, _ = load_model(tmp_path / "soup", head="reward")
+    assert torch.equal(model.score.weight, weights_of(reward_folder)["score.weight"])
+    with pytest.raises(UsageError, match="cannot be averaged: head reward against language_model"):
+        soup(SoupRecipe(inputs=[str(reward_folder), str(make("a", 1))], output=str(tmp_path / "mixed")))
+
+
 def test_a_soup_opens_in_transformers(make: MakeModel, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     soup(SoupRecipe(inputs=[str(make("a", 1))], output=str(tmp_path / "soup")))

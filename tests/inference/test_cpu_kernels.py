@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from olmo2.checkpoint.model_cache import cache_folder
+from olmo2.base.cache import cache_folder
 from olmo2.inference import cpu_kernels
 from olmo2.inference.cpu_kernels import load_kernels, processor
 

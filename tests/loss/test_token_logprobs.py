@@ -39,7 +39,7 @@ def test_values_and_gradients(chunk_rows: int, cached_logits: int) -> None:
         patch.object(language_model, "CHUNK_ROWS", chunk_rows),
         patch.object(token_logprobs, "CACHED_LOGITS", cached_logits),
     ):
-        found = measured(hidden, weight, labels)
+        found = measured(hidden, weight, labels, with_collisions=True)
         gradients = torch.autograd.grad((found.logprobs * scales).sum(), (hidden, weight))
     logprobs, collisions = slow(hidden, weight, labels)
     torch.testing.assert_close(found.logprobs.double(), logprobs, rtol=1e-5, atol=1e-5)

@@ -53,13 +53,16 @@ def hf_config(config: ModelConfig) -> Any:
         pad_token_id=0,
         eos_token_id=1,
         attn_implementation="eager",
+        num_labels=config.output_size if config.head == "reward" else 2,
     )
 
 
 def hf_twin(model: Transformer, dtype: torch.dtype = torch.float32) -> Any:
     """Transformers' model with the weights of `model`, loaded in `dtype`."""
     transformers = pytest.importorskip("transformers")
-    twin = transformers.AutoModelForCausalLM.from_config(hf_config(model.config), dtype=dtype).eval()
+    is_reward = model.config.head == "reward"
+    kind = transformers.AutoModelForSequenceClassification if is_reward else transformers.AutoModelForCausalLM
+    twin = kind.from_config(hf_config(model.config), dtype=dtype).eval()
     twin.load_state_dict(model.state_dict())
     return twin
 

@@ -1,5 +1,7 @@
 """Parameter counts and operations against the published figures."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,6 +35,15 @@ def test_counts_are_those_of_the_model_as_built(size: str) -> None:
         model = Transformer(SIZES[size])
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters(SIZES[size])
+
+
+def test_a_reward_model_has_one_row_for_its_output() -> None:
+    config = replace(SIZES["olmo2-7b"], head="reward")
+    with torch.device("meta"):
+        model = Transformer(config)
+    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters(config)
+    assert num_parameters(config) == PUBLISHED["olmo2-7b"][0] - 100_351 * 4096
+    assert train_flops_per_token(config, 4096) == 6 * (6_476_533_760 + 4096) + 12 * 32 * 4096 * 4096
 
 
 @pytest.mark.parametrize(

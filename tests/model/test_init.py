@@ -37,6 +37,17 @@ def test_every_matrix_is_a_cut_normal(deviation: float) -> None:
     assert max(weight.abs().max() for weight in matrices.values()) > 2.9 * deviation
 
 
+def test_the_head_of_a_reward_model_is_a_whole_normal_of_its_own_width() -> None:
+    config = replace(CONFIG, hidden_size=4096, intermediate_size=8, vocab_size=8, num_hidden_layers=1, head="reward")
+    weights = initial_weights(0, config)
+    assert weights["score.weight"].shape == (1, 4096)
+    scaled = weights["score.weight"] * 4097**0.5
+    assert abs(scaled.mean()) < 5 / 4096**0.5 and scaled.std() == pytest.approx(1, abs=5 / 8192**0.5)
+    assert scaled.abs().max() > 3, "not cut"
+    language_model = initial_weights(0, replace(config, head="language_model"))
+    assert all(torch.equal(weights[name], language_model[name]) for name in weights if name != "score.weight")
+
+
 def test_norms_are_one() -> None:
     norms = {name: weight for name, weight in initial_weights(0).items() if weight.dim() == 1}
     assert len(norms) == 1 + 4 * 2

@@ -30,6 +30,11 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 
 @pytest.fixture
+def reward_model() -> Transformer:
+    return random_model(replace(small_config(), head="reward"))
+
+
+@pytest.fixture
 def input_ids() -> Tensor:
     return torch.randint(1, 96, (3, 20))  # 0 pads: transformers learns nothing of it
 
@@ -37,6 +42,17 @@ def input_ids() -> Tensor:
 def test_names_and_shapes_of_tensors_are_those_of_transformers(model: Transformer) -> None:
     ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
     assert ours == {name: tensor.shape for name, tensor in hf_twin(model).state_dict().items()}
+
+
+def test_a_reward_model_is_that_of_transformers(reward_model: Transformer, input_ids: Tensor) -> None:
+    twin = hf_twin(reward_model)
+    shapes = {name: tensor.shape for name, tensor in reward_model.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in twin.state_dict().items()}
+    assert "score.weight" in shapes and "lm_head.weight" not in shapes
+    scores, theirs = reward_model(input_ids), twin(input_ids).logits
+    assert scores.shape == (3, 20, 1)
+    torch.testing.assert_close(scores[:, -1], theirs, rtol=1e-5, atol=1e-5)
+    assert_equal_gradients(reward_model, scores[:, -1], twin, theirs, torch.randn(3, 1))
 
 
 @pytest.mark.parametrize("size", ["olmo2-1b", "olmo2-32b"])

@@ -23,7 +23,8 @@ from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import Ranks
 from olmo2.parallel.shards import fill, whole
 from olmo2.parallel.spread import spread
-from olmo2.train.step import next_token_loss, train_step
+from olmo2.train.objective import next_token
+from olmo2.train.step import train_step
 
 CONFIG = ModelConfig(
     hidden_size=64,
@@ -88,7 +89,7 @@ def on_ranks(ranks: Ranks, settings: ParallelSettings, has_documents: bool, micr
             model,
             optimizer,
             Batch(batch.input_ids[own], batch.labels[own], documents),
-            next_token_loss(Z_LOSS),
+            next_token(Z_LOSS),
             lr=PEAK_LR,
             max_grad_norm=1.0,
             micro_batch_sequences=micro_batch,

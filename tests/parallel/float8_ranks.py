@@ -23,7 +23,8 @@ from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.ranks import Ranks, alone
 from olmo2.parallel.shards import fill, whole
 from olmo2.parallel.spread import spread
-from olmo2.train.step import next_token_loss, train_step
+from olmo2.train.objective import next_token
+from olmo2.train.step import train_step
 
 CONFIG = ModelConfig(
     hidden_size=64,
@@ -59,7 +60,7 @@ def steps(ranks: Ranks, settings: ParallelSettings) -> tuple[list[list[float]], 
             model,
             optimizer,
             Batch(input_ids[own], labels[own], None),
-            next_token_loss(1e-4),
+            next_token(1e-4),
             lr=1e-3,
             max_grad_norm=1.0,
             micro_batch_sequences=8,

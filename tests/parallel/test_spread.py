@@ -10,6 +10,10 @@ def test_equals_one_process(world_size: int) -> None:
     run_on_ranks("tests.parallel.equality", world_size, cases=None)
 
 
+def test_a_reward_model_equals_one_process() -> None:
+    run_on_ranks("tests.parallel.reward_ranks", 2)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from olmo2.base.errors import UsageError
-from olmo2.model.sizes import SIZES, ModelConfig
+from olmo2.model.sizes import SIZES, HeadKind, ModelConfig
 from olmo2.model.transformer import Transformer
 from olmo2.parallel.mesh import ParallelSettings, grid_for
 from olmo2.parallel.workload import Workload
@@ -44,12 +44,14 @@ def test_one_device_has_every_parameter(size: str) -> None:
     assert workload(config=SIZES[size]).local_parameters == sum(weight.numel() for weight in model.parameters())
 
 
+@pytest.mark.parametrize("head", ["language_model", "reward"])
 @pytest.mark.parametrize("ranks", [2, 3, 7, 64])
-def test_sharding_cuts_every_tensor_by_rows(ranks: int) -> None:
+def test_sharding_cuts_every_tensor_by_rows(ranks: int, head: HeadKind) -> None:
+    config = replace(SHAPE, head=head)
     with torch.device("meta"):
-        weights = [weight.chunk(ranks)[0] for weight in Transformer(SHAPE).parameters()]
-    assert workload(ranks).local_parameters == sum(weight.numel() for weight in weights)
-    assert workload(2 * ranks, shard=ranks).local_parameters == workload(ranks).local_parameters
+        weights = [weight.chunk(ranks)[0] for weight in Transformer(config).parameters()]
+    assert workload(ranks, config).local_parameters == sum(weight.numel() for weight in weights)
+    assert workload(2 * ranks, config, shard=ranks).local_parameters == workload(ranks, config).local_parameters
 
 
 def test_a_tensor_group_shares_the_blocks_and_not_the_tables() -> None:
@@ -79,6 +81,12 @@ def test_positions() -> None:
 def test_shares_must_be_even(settings: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         workload(32, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"tensor": 2}, {"context": 2}])
+def test_a_reward_model_has_whole_sequences(settings: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=r"parallel\.context and parallel\.tensor .* reward model: set both to 1"):
+        workload(2, replace(SHAPE, head="reward"), **settings)
 
 
 def test_attention_keeps_numerators_on_cpus_alone() -> None:

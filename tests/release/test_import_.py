@@ -165,6 +165,13 @@ def test_moments_come_along(
         assert torch.equal(optimizer.state[parameter]["exp_avg_sq"], reference.moments["exp_avg_sq"][name])
 
 
+def test_a_reward_model_is_imported_with_its_head(reward_folder: Path, tmp_path: Path) -> None:
+    import_(ImportRecipe(source=str(reward_folder), output=str(tmp_path / "start"), dtype="bf16"))
+    imported, _ = load_model(tmp_path / "start", head="reward")
+    source, _ = load_model(reward_folder, head="reward")
+    assert torch.equal(imported.score.weight, source.score.weight.bfloat16())
+
+
 def test_what_we_write_is_safetensors_and_json(foreign: Path, tmp_path: Path, tokenizer_file: str) -> None:
     import_(ImportRecipe(source=str(foreign), output=str(tmp_path / "start"), tokenizer=tokenizer_file))
     suffixes = {path.suffix for path in (tmp_path / "start").rglob("*") if path.is_file()}

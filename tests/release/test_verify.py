@@ -43,6 +43,22 @@ def test_a_prompt_of_the_users_is_compared(
     assert "equal on 5 texts" in printed
 
 
+def test_a_reward_models_scores_are_compared(
+    reward_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(ExportRecipe(checkpoint=str(reward_folder), output=str(tmp_path / "release")))
+    verify(VerifyRecipe(folder=str(tmp_path / "release")))
+    printed = capsys.readouterr().out
+    assert "padded on the left" in printed
+    difference = float(printed.split("\nlargest score difference: ")[1].split()[0])
+    assert 0 < difference < 1e-5
+    weights = load_file(tmp_path / "release" / "model.safetensors")
+    weights["score.weight"][0, 0] = float("nan")
+    save_file(weights, tmp_path / "release" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match="scores differ from those of transformers by nan"):
+        verify(VerifyRecipe(folder=str(tmp_path / "release")))
+
+
 def test_a_difference_above_the_tolerance_fails(checkpoint: Path) -> None:
     with pytest.raises(RunError, match=r"logits differ from those of transformers by .* more than the tolerance 1e-12"):
         verify(VerifyRecipe(folder=str(checkpoint), tolerance=1e-12))
@@ -85,7 +101,7 @@ def test_a_tokenizer_that_reads_differently_fails(
         ),
     }
     for message, other in others.items():
-        monkeypatch.setattr(room, "read_model_folder", lambda _, other=other: (config, other))
+        monkeypatch.setattr(room, "read_model_folder", lambda *_, other=other, **__: (config, other))
         with pytest.raises(RunError, match=message):
             verify(VerifyRecipe(folder=str(checkpoint)))
 

@@ -75,7 +75,7 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ([], 'must be an object with "messages" or "prompt"'),
+        ([], "the row must be an object"),
         ({"text": "Hi."}, 'must have a list "messages" or a text "prompt"'),
         ({"prompt": " "}, 'a text "prompt" that is not empty'),
         ({"messages": []}, "messages is empty"),
@@ -92,7 +92,7 @@ def test_a_row_that_is_no_prompt_is_named(tmp_path: Path, row: Any, said: str) -
 
 
 def test_an_empty_pool_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no row"):
+    with pytest.raises(UsageError, match="is empty; it must hold rows"):
         read_pool([str(write_rows(tmp_path / "rows.jsonl", []))])
     with pytest.raises(UsageError, match="prompts: there is no file or folder"):
         read_pool([str(tmp_path / "absent.jsonl")])

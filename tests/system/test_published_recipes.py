@@ -16,7 +16,9 @@ OLD_TRAINER = ("1b", "7b", "13b")  # allenai/OLMo; the 32B was trained with OLMo
 RECIPES: dict[str, dict[str, Any]] = {
     path.relative_to(SHIPPED_RECIPES).as_posix(): read_yaml(path) for path in sorted(SHIPPED_RECIPES.glob("*b/*.yaml"))
 }
-TRAINED = {name: recipe for name, recipe in RECIPES.items() if recipe["verb"] != "soup"}
+TRAINED = {name: recipe for name, recipe in RECIPES.items() if recipe["verb"] in ("pretrain", "midtrain")}
+SFT = {name.split("/")[0]: recipe for name, recipe in RECIPES.items() if recipe["verb"] == "sft"}
+SFT_TRAPS = ("peak_lr", "max_grad_norm", "warmup_ratio", "pack", "skip_bad_rows")
 
 
 def of_size(*sizes: str) -> dict[str, dict[str, Any]]:
@@ -142,6 +144,30 @@ def test_stage_1_data_are_the_published_files_in_their_order() -> None:
     assert {recipe["data"]["seq_len"] for recipe in TRAINED.values()} == {4096}
 
 
+def test_instruction_tuning_starts_from_the_released_base_model() -> None:
+    assert SFT.keys() == PUBLISHED_MODELS.keys()
+    soups = {name.split("/")[0]: recipe["output"] for name, recipe in RECIPES.items() if recipe["verb"] == "soup"}
+    for size, recipe in SFT.items():
+        assert recipe["load_path"] == soups.get(size, "runs/olmo2-1b/stage2-ingredient3")
+        assert recipe["run"]["folder"] == f"runs/olmo2-{size}/sft"
+
+
+@pytest.mark.parametrize(
+    ("size", "peak_lr", "num_rows", "seed", "mix"),
+    [("1b", 3e-5, 128, 1, "-0225"), ("7b", 2e-5, 128, 8, ""), ("13b", 5e-6, 64, 8, ""), ("32b", 4e-6, 256, 8, "-0225")],
+)
+def test_instruction_tuning(size: str, peak_lr: float, num_rows: int, seed: int, mix: str) -> None:
+    recipe = SFT[size]
+    run, optim, data = recipe["run"], recipe["optim"], recipe["data"]
+    assert (optim["peak_lr"], run["seed"], run["epochs"]) == (peak_lr, seed, 2)
+    assert (run["global_batch_tokens"], data["seq_len"]) == (num_rows * 4096, 4096)
+    assert data["paths"] == [f"hf:allenai/tulu-3-sft-olmo-2-mixture{mix}"]
+    assert (data["pack"], data["skip_bad_rows"]) == (False, True)
+    assert (optim["betas"], optim["eps"], optim["weight_decay"], optim["max_grad_norm"]) == ([0.9, 0.999], 1e-8, 0, 1.0)
+    assert recipe["schedule"] == {"warmup_ratio": 0.03, "decay": "linear", "final_lr_ratio": 0}
+    assert recipe["loss"]["z_loss_weight"] == 0
+
+
 def test_a_value_that_differs_says_why() -> None:
     """The lines of the traps carry a comment."""
     for name, key in (
@@ -154,6 +180,7 @@ def test_a_value_that_differs_says_why() -> None:
         ("13b/1-pretrain.yaml", "recompute"),
         ("1b/1-pretrain.yaml", "size"),
         ("1b/1-pretrain.yaml", "shard"),
+        *((f"{name}-sft.yaml", key) for name in ("1b/5", "7b/6", "13b/7", "32b/6") for key in SFT_TRAPS),
     ):
         lines = Path(SHIPPED_RECIPES / name).read_text(encoding="utf-8").splitlines()
         assert [line for line in lines if f"{key}:" in line and "#" in line], (name, key)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,11 @@ from olmo2.base.files import exclusive_folder
 from olmo2.base.metrics import read_metrics
 from olmo2.checkpoint import save as save_file
 from olmo2.data.batch import Batch
-from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.train import loop
+from olmo2.train.objective import Sums, next_token
 from olmo2.train.pretrain import pretrain
 from olmo2.train.remote_copies import Replacements
-from olmo2.train.step import next_token_loss
 from tests.train.conftest import new_job, pretrain_recipe
 
 
@@ -125,16 +125,16 @@ def test_a_run_killed_right_after_its_last_save_is_tidied_when_called_again(
 def test_a_step_that_is_not_finite_is_left_out_and_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = pretrain_recipe(corpus)
     job = new_job(recipe)
-    good = next_token_loss(0.0)
+    good = next_token(0.0)
     calls = 0
 
-    def sometimes_broken(model: Transformer, batch: Batch) -> LossSums:
+    def sometimes_broken(model: Transformer, batch: Batch) -> Sums:
         nonlocal calls
         calls += 1
-        sums = good(model, batch)
-        return LossSums(sums.total * float("nan"), sums.cross_entropy * float("nan")) if calls == 3 else sums
+        sums = good.loss_of(model, batch)
+        return Sums(sums.total * float("nan"), sums.reported * float("nan")) if calls == 3 else sums
 
-    checkpoint = loop.train(job, sometimes_broken)
+    checkpoint = loop.train(job, replace(good, loss_of=sometimes_broken))
     assert "step 2 left out: loss nan" in capsys.readouterr().out
     assert all(tensor.isfinite().all() for tensor in weights(checkpoint).values())
     assert [row["is_skipped"] for row in read_metrics(corpus / "run")] == [False, True, False, False, False, False]
@@ -236,7 +236,7 @@ def test_weights_are_saved_before_they_are_evaluated(corpus: Path, monkeypatch: 
 
     job.evaluate = fail
     with pytest.raises(RunError, match="no memory left"):
-        loop.train(job)
+        loop.train(job, next_token(0.0))
     assert (corpus / "run" / "stage1-step6-tokens1M" / "model.safetensors").is_file()
 
 

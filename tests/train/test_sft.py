@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from olmo2.base.metrics import read_metrics
 from olmo2.data.batch import IGNORED_LABEL
 from olmo2.loss.language_model import language_model_loss
 from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
 from olmo2.train.pretrain import pretrain
 from olmo2.train.sft import ConversationDataSettings, SftRecipe, sft
 from tests.train.conftest import pretrain_recipe, pretrain_values
@@ -41,23 +43,58 @@ def test_only_weights_are_taken_over(corpus: Path) -> None:
     assert f"-step{int(steps)}-" in child.name
 
 
-def losses_of(model: Transformer, corpus: Path, tokenizer: Any, *, pack: bool) -> tuple[float, int]:
-    settings = ConversationDataSettings(paths=[str(corpus / "conversations.jsonl")], seq_len=64, pack=pack)
-    conversations = settings.conversations(tokenizer)
-    import numpy as np
-
+def loss_and_gradients(
+    model: Transformer, data: ConversationDataSettings, tokenizer: Tokenizer
+) -> tuple[float, dict[str, torch.Tensor]]:
+    """The mean loss of all targets and its gradients, conversation by conversation as the rows hold them."""
+    conversations = data.conversations(tokenizer)
     batch = conversations.batch(np.arange(len(conversations)))
-    with torch.no_grad():
-        sums = model(
+    model.zero_grad()
+    loss = (
+        model(
             batch.input_ids,
             document_ids=batch.document_ids,
-            head=lambda hidden, weight: language_model_loss(hidden, weight, batch.labels).cross_entropy,
+            head=lambda hidden, weight: language_model_loss(hidden, weight, batch.labels).total,
         )
-    return sums.item(), int((batch.labels != IGNORED_LABEL).sum())
+        / (batch.labels != IGNORED_LABEL).sum()
+    )
+    loss.backward()
+    return loss.item(), {
+        name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None
+    }
 
 
-def test_packed_equals_unpacked(corpus: Path, tiny_model: Transformer, tokenizer: Any) -> None:
-    packed, num_packed = losses_of(tiny_model, corpus, tokenizer, pack=True)
-    alone, num_alone = losses_of(tiny_model, corpus, tokenizer, pack=False)
-    assert num_packed == num_alone
-    assert packed / num_packed == pytest.approx(alone / num_alone, abs=1e-5)
+def test_packed_equals_unpacked(corpus: Path, tiny_model: Transformer, tokenizer: Tokenizer) -> None:
+    path = str(corpus / "conversations.jsonl")
+    data = {"paths": [path], "seq_len": 64, "amounts": {path: 60}}
+    packed, gradients = loss_and_gradients(tiny_model, ConversationDataSettings(**data), tokenizer)
+    alone, expected = loss_and_gradients(tiny_model, ConversationDataSettings(**data, pack=False), tokenizer)
+    assert packed == pytest.approx(alone, abs=1e-5)
+    assert gradients.keys() == expected.keys() == dict(tiny_model.named_parameters()).keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_mix_with_bad_rows_twice_and_resumed(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second start finds the tokens of the first, and a resumed run the data that it was trained on."""
+    parent = pretrain(pretrain_recipe(corpus))
+    with open(corpus / "conversations.jsonl", "a") as file:
+        file.write('\n{"messages": [{"role": "robot", "content": "?"}]}\n')
+    values = sft_recipe(corpus, parent).model_dump()
+    path = values["data"]["paths"][0]
+    values["data"] |= {"paths": [path, path], "amounts": {path: 20}, "skip_bad_rows": True, "draw_seed": 5}
+    first = sft(make_recipe(SftRecipe, values, "test"))
+    said = capsys.readouterr().out
+    entries = list((corpus.with_name(f"{corpus.name}-cache") / "tokens").glob("*/input_ids.npy"))
+    assert len(entries) == 1
+    values["run"]["folder"] = str(corpus / "again")
+    written = entries[0].stat().st_mtime_ns
+    again = sft(make_recipe(SftRecipe, values, "test"))
+    assert [line for line in said.splitlines() if "conversations in" in line or "bad rows" in line] == [
+        line for line in capsys.readouterr().out.splitlines() if "conversations in" in line or "bad rows" in line
+    ]
+    assert entries[0].stat().st_mtime_ns == written
+    weights, same = load_file(first / "model.safetensors"), load_file(again / "model.safetensors")
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    resumed = sft(make_recipe(SftRecipe, values | {"resume": True, "run": values["run"] | {"epochs": 4}}, "test"))
+    assert int(resumed.name.split("step")[1].split("-")[0]) > int(again.name.split("step")[1].split("-")[0])

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from olmo2.data.batch import IGNORED_LABEL, Batch
-from olmo2.loss.language_model import LossSums
 from olmo2.model.transformer import Transformer
 from olmo2.optim.adamw import OptimSettings, build_optimizer
 from olmo2.optim.skip_step import StepGuard
 from olmo2.parallel.ranks import alone
-from olmo2.train.step import StepMetrics, next_token_loss, train_step
+from olmo2.train.objective import Objective, Sums, next_token, num_targets
+from olmo2.train.step import StepMetrics, train_step
 
 
 def uneven_batch() -> Batch:
@@ -39,7 +39,7 @@ def step(model: Transformer, batch: Batch, micro_batch_sequences: int = 6, **cha
         model,
         optimizer,
         batch,
-        next_token_loss(1e-4),
+        next_token(1e-4),
         lr=changes.get("lr", 1e-2),
         max_grad_norm=changes.get("max_grad_norm", 1.0),
         micro_batch_sequences=micro_batch_sequences,
@@ -88,15 +88,15 @@ def test_nan_reaches_neither_weights_nor_moments(tiny_model: Transformer) -> Non
     optimizer = build_optimizer(tiny_model, OptimSettings(peak_lr=1e-2))
     before = [parameter.detach().clone() for parameter in tiny_model.parameters()]
 
-    def broken_loss(model: Transformer, batch: Batch) -> LossSums:
+    def broken_loss(model: Transformer, batch: Batch) -> Sums:
         total = model(batch.input_ids).sum() * math.nan
-        return LossSums(total, total.detach())
+        return Sums(total, total.detach()[None])
 
     metrics = train_step(
         tiny_model,
         optimizer,
         uneven_batch(),
-        broken_loss,
+        Objective(broken_loss, num_targets, num_targets),
         lr=1e-2,
         max_grad_norm=1.0,
         micro_batch_sequences=6,

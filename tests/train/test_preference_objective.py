@@ -1,0 +1,125 @@
+"""Preference tuning equals TRL's for the same model and pairs, from frozen numbers and, where TRL is there, live."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+
+from olmo2.data.batch import IGNORED_LABEL, Batch
+from olmo2.data.preferences import Preferences, ResponseDataSettings
+from olmo2.model.transformer import Transformer
+from olmo2.tokenizer.tokenizer import Tokenizer
+from olmo2.train.objective import Objective
+from olmo2.train.preference_objective import MEASURES, PreferenceLossSettings, num_pairs
+from olmo2.train.reference import document_logprobs
+from tests.train import trl_dpo
+
+FROZEN = json.loads(Path(__file__).with_name("trl_dpo.json").read_text())
+
+
+def settings_of(case: str) -> PreferenceLossSettings:
+    """Our settings for one of TRL's."""
+    values = dict(trl_dpo.CASES[case])
+    values["kind"] = values.pop("loss_type")
+    values["weighting"] = "likelihood" if values.pop("use_weighting", False) else "none"
+    return PreferenceLossSettings(**values)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, tokenizer: Tokenizer) -> Preferences:
+    """TRL's pairs, as many in a row as fit."""
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("\n".join(map(json.dumps, trl_dpo.rows())))
+    return ResponseDataSettings(paths=[str(file)], seq_len=200).pairs(tokenizer)
+
+
+def whole_batch(pairs: Preferences, reference: Transformer) -> Batch:
+    """All rows, with what the reference gives them."""
+    everything = pairs.batch(np.arange(len(pairs)))
+    found = document_logprobs(reference, everything)
+    return Batch(everything.input_ids, everything.labels, everything.document_ids, found)
+
+
+def measured(objective: Objective, model: Transformer, batch: Batch) -> dict[str, float]:
+    """Loss, gradient norm and measures of one batch."""
+    sums = objective.loss_of(model, batch)
+    (sums.total / objective.divisor(batch)).backward()
+    squares = sum(p.grad.double().square().sum().item() for p in model.parameters() if p.grad is not None)
+    means = (sums.reported / objective.count(batch)).tolist()
+    return {"grad_norm": math.sqrt(squares)} | dict(zip(("loss", *MEASURES), means, strict=True))
+
+
+def require_equal(pairs: Preferences, case: str, theirs: dict[str, float]) -> None:
+    batch = whole_batch(pairs, trl_dpo.small_model(0.1))
+    ours = measured(settings_of(case).objective(), trl_dpo.small_model(0.0), batch)
+    assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6, rel=1e-6)
+    assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
+    if settings_of(case).kind in ("sigmoid", "hinge", "robust"):  # TRL's rewards are sums over tokens in every case
+        assert ours["pairs/accuracy"] == theirs["rewards/accuracies"]
+        for name, other in (("chosen_reward", "chosen"), ("rejected_reward", "rejected"), ("margin", "margins")):
+            assert ours[f"pairs/{name}"] == pytest.approx(theirs[f"rewards/{other}"], abs=1e-5)
+
+
+@pytest.mark.parametrize("case", trl_dpo.CASES)
+def test_equals_trl(pairs: Preferences, case: str) -> None:
+    require_equal(pairs, case, FROZEN[case])
+
+
+@pytest.mark.parametrize("case", trl_dpo.CASES)
+def test_equals_trl_live(tmp_path: Path, pairs: Preferences, tokenizer: Tokenizer, case: str) -> None:
+    pytest.importorskip("trl", reason="compares with TRL where it is installed")
+    require_equal(pairs, case, trl_dpo.trl_numbers(tmp_path, tokenizer, case))
+
+
+def test_packing_changes_nothing(tmp_path: Path, pairs: Preferences, tokenizer: Tokenizer) -> None:
+    alone = ResponseDataSettings(paths=[str(tmp_path / "pairs.jsonl")], seq_len=200, pack=False).pairs(tokenizer)
+    assert len(pairs) < len(alone) == 4
+    assert num_pairs(alone.batch(np.arange(4))) == num_pairs(pairs.batch(np.arange(len(pairs)))) == 4
+    found = []
+    for each in (pairs, alone):
+        batch = whole_batch(each, trl_dpo.small_model(0.1))
+        found.append(measured(PreferenceLossSettings().objective(), trl_dpo.small_model(0.0), batch))
+    assert found[0] == pytest.approx(found[1], abs=1e-5, rel=1e-5)
+
+
+def test_reference_logprobs_by_hand(pairs: Preferences, tokenizer: Tokenizer) -> None:
+    model = trl_dpo.small_model(0.1)
+    sums = document_logprobs(model, pairs.batch(np.arange(len(pairs)))).tolist()
+    for row in range(len(pairs)):
+        for place, document in enumerate(pairs.documents_of(row)):
+            start, end = ([0, *pairs.documents.ends.tolist()])[document : document + 2]
+            ids = torch.tensor(pairs.documents.input_ids[start:end], dtype=torch.long)
+            labels = torch.where(torch.tensor(pairs.documents.is_target[start:end]), ids, IGNORED_LABEL)
+            logits = model(ids[None])[0]
+            expected = -F.cross_entropy(logits[:-1], labels[1:], ignore_index=IGNORED_LABEL, reduction="sum")
+            assert sums[row][place] == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_cutting_a_batch_changes_nothing(pairs: Preferences) -> None:
+    batch = whole_batch(pairs, trl_dpo.small_model(0.1))
+    objective, model = PreferenceLossSettings().objective(), trl_dpo.small_model(0.0)
+    whole = objective.loss_of(model, batch)
+    parts = [objective.loss_of(model, each) for each in batch.split(1)]
+    assert len(parts) > 1
+    torch.testing.assert_close(sum(part.reported for part in parts), whole.reported, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"margin": 1.0}, "margin is of kind simpo"),
+        ({"kind": "hinge", "label_smoothing": 0.1}, "label_smoothing has no meaning for kind hinge"),
+        ({"label_smoothing": 0.5}, "less than 0.5"),
+        ({"beta": 0.0}, "greater than 0"),
+        ({"kind": "dpo"}, "sigmoid_norm"),
+    ],
+)
+def test_settings_that_do_not_go_together(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        PreferenceLossSettings(**values)
