@@ -41,8 +41,8 @@ class Scored:
     """replies of the judge that are no rating, by reason"""
 
 
-Reward = Callable[[Sequence[Sequence[Message]]], Sequence[float]]
-"""conversations that end with an answer -> how good each is"""
+Reward = Callable[[Sequence[Sequence[Message]]], Sequence[float | None]]
+"""conversations that end with an answer -> how good each is; None where that is not known"""
 
 
 def require_labels(prompts: Sequence[PoolPrompt]) -> None:
@@ -83,6 +83,6 @@ def reward_scores(reward: Reward, groups: Sequence[Group]) -> Scores:
     return [[CandidateScore(finite(next(rewards))) for _ in group.candidates] for group in groups]
 
 
-def finite(value: float) -> float | None:
+def finite(value: float | None) -> float | None:
     """Return a number, None for one that is not finite."""
-    return float(value) if math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None

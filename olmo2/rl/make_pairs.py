@@ -32,7 +32,7 @@ from olmo2.rl.pair_selection import select
 from olmo2.rl.pair_summary import Summary, require_own_output, settings_that_matter, summary_lines, write_summary
 from olmo2.rl.pool_model import PoolModel, open_pool_model
 from olmo2.rl.prompt_pool import read_pool
-from olmo2.rl.scorer import Scorer, by_judge, by_reward, verifier
+from olmo2.rl.scorer import RewardModelSettings, Scorer, by_judge, by_reward, by_reward_model, verifier
 
 RIGHT = 1.0  # what a verifier gives a right answer
 
@@ -54,9 +54,11 @@ class MakePairsRecipe(Recipe):
     """let the answer that a row holds, its trailing assistant turn, compete"""
     scores: Literal["judge", "verifier", "reward"] = "judge"
     """judge: another model rates; verifier: rows bring "ground_truth" and "dataset", the verifier's name; reward: a
-    function that is given from Python"""
+    reward model, or a function that is given from Python"""
     judge: JudgeSettings = JudgeSettings()
     rating: RatingSettings = RatingSettings()
+    reward_model: RewardModelSettings | None = None
+    """for scores: reward"""
     kind: Literal["pairs", "sft"] = "pairs"
     """pairs: chosen and rejected; sft: the best answer to each prompt, as messages"""
     choice: ChoiceSettings = ChoiceSettings()
@@ -75,6 +77,8 @@ class MakePairsRecipe(Recipe):
             raise ValueError("no judge is named: set judge.server or judge.model, or scores: verifier")
         if self.scores != "judge" and {"judge", "rating"} & self.model_fields_set:
             raise ValueError("judge and rating are settings of scores: judge")
+        if self.scores != "reward" and self.reward_model is not None:
+            raise ValueError("reward_model is a setting of scores: reward")
         names = Counter(file_name(model.shown_name).lower() for model in self.models)
         twice = next(
             (model.shown_name for model in self.models if names[file_name(model.shown_name).lower()] > 1), None
@@ -129,15 +133,18 @@ def make_pairs(recipe: MakePairsRecipe) -> Summary:
     Raises UsageError for settings, data or a work folder that do not fit, RunError if a model or the judge does not
     answer or if no row is left.
     """
-    if recipe.scores == "reward":
-        raise UsageError("scores: reward needs a function of conversations: call make_pairs_by_reward from Python")
+    if recipe.scores == "reward" and recipe.reward_model is None:
+        raise UsageError("scores: reward needs a model: name it with reward_model.model")
     return make_pairs_alone(recipe, None)
 
 
 def make_pairs_by_reward(recipe: MakePairsRecipe, reward: Reward) -> Summary:
-    """Do as `make_pairs` does with answers that a function of conversations rates, by a recipe of scores: reward."""
-    if recipe.scores != "reward":
-        raise UsageError(f"a reward is for scores: reward, not for scores: {recipe.scores}")
+    """Do as `make_pairs` does with answers that a function of conversations rates.
+
+    Raises UsageError for a recipe that rates in another way.
+    """
+    if recipe.scores != "reward" or recipe.reward_model is not None:
+        raise UsageError("a function that rates is for scores: reward without a reward_model")
     return make_pairs_alone(recipe, reward)
 
 
@@ -180,7 +187,7 @@ def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) 
         scores=recipe.scores,
         judge=scorer.judge,
         judge_prompts=scorer.judge_prompts,
-        file_hashes=pool.file_hashes,
+        prompts=list(pool.file_hashes.values()),
     )
     selection = select(groups, judged.scores, filters, recipe.choice_in_force, origin, is_sft=recipe.kind == "sft")
     selection.dropped = dropped + selection.dropped
@@ -201,6 +208,8 @@ def scorer_of(recipe: MakePairsRecipe, folder: Path, reward: Reward | None) -> S
         return verifier()
     if reward is not None:
         return by_reward(reward)
+    if recipe.reward_model is not None:
+        return by_reward_model(recipe.reward_model)
     return by_judge(recipe.judge, recipe.rating, recipe.choice, folder, most_failed=recipe.most_failed)
 
 

@@ -173,11 +173,16 @@ def open_pool_model(settings: PoolModel) -> OpenModel:
 
 def load_engine(settings: PoolModel, folder: Path) -> EngineBase:
     """Load a model, in the memory that one before it had."""
+    free_memory()
+    given = {name: getattr(settings, name) for name in HOW_TO_LOAD if name in settings.model_fields_set}
+    return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
+
+
+def free_memory() -> None:
+    """Give back what a model before took."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    given = {name: getattr(settings, name) for name in HOW_TO_LOAD if name in settings.model_fields_set}
-    return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
 
 
 class LoadedModel:

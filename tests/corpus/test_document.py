@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from olmo2.base.errors import UsageError
-from olmo2.corpus.document import Document, read_columns, read_documents
+from olmo2.corpus.document import Document, read_documents
 
 ROWS = [
     {"text": "first\nline", "id": 7, "source": "web", "more": [1]},
@@ -232,17 +232,6 @@ def test_compressed_file_that_is_cut_or_damaged(tmp_path: Path, name: str) -> No
     file.write_bytes(whole[:-3])
     with pytest.raises(UsageError, match=f"{name} is damaged or cut short"):
         list(read_documents([str(file)]))
-
-
-def test_parquet_of_either_of_several_columns(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    file = tmp_path / "a.parquet"
-    parquet.write_table(pyarrow.table({"prompt": ["x", "y"], "n": [1, 2], "other": [0, 0]}), file)
-    rows = [(1, {"prompt": "x", "n": 1}), (2, {"prompt": "y", "n": 2})]
-    assert list(read_columns(file, "messages", "prompt", also=("n", "id"))) == rows
-    with pytest.raises(UsageError, match=r"there is no field 'messages' \(the fields are: prompt, n, other\)"):
-        list(read_columns(file, "messages", "text"))
 
 
 def test_parquet_that_is_wrong(tmp_path: Path) -> None:

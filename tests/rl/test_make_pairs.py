@@ -303,6 +303,7 @@ def test_the_answer_of_the_data_competes_if_it_is_asked_to(tmp_path: Path) -> No
         ),
         ({"scores": "judge"}, "no judge is named"),
         ({"judge": {"model": "x"}}, "are settings of scores: judge"),
+        ({"reward_model": {"model": "x"}}, "is a setting of scores: reward"),
         ({"models": [{"model": "reference"}, {"model": "b"}]}, "no model may be called reference"),
     ],
 )
@@ -314,9 +315,9 @@ def test_a_pool_that_cannot_answer_as_it_is_to_is_refused(given: Row, said: str)
 
 def test_a_reward_is_for_its_own_kind_of_scores(tmp_path: Path) -> None:
     models = [{"model": "a"}, {"model": "b"}]
-    with pytest.raises(UsageError, match="scores: reward needs a function of conversations"):
+    with pytest.raises(UsageError, match="scores: reward needs a model: name it"):
         make_pairs(recipe_of(tmp_path, models, sums(1), scores="reward"))
-    with pytest.raises(UsageError, match="a reward is for scores: reward, not for scores: verifier"):
+    with pytest.raises(UsageError, match="a function that rates is for scores: reward"):
         make_pairs_by_reward(recipe_of(tmp_path, models, sums(1)), lengths)
 
 
