@@ -41,7 +41,7 @@ class MakePairsRecipe(Recipe):
     """Everything that `make-pairs` needs to know."""
 
     prompts: list[str] = Field(min_length=1)
-    """JSON-lines or Parquet files, folders or globs of rows with "messages" or "prompt" """
+    """JSON-lines or Parquet files, folders, globs or hf:NAME of rows with "messages" or "prompt" """
     output: str
     """JSON-lines file to write"""
     work: str | None = None
