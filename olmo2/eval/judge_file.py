@@ -24,6 +24,8 @@ class KeptJudge:
     def __init__(self, judge: Judge, path: Path) -> None:
         self.judge, self.path = judge, path
         self.name, self.identity, self.is_remote = judge.name, judge.identity, judge.is_remote
+        self.known: dict[str, JudgeReply] = {}  # what the file held when it had so many bytes
+        self.num_bytes = 0
 
     def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
         """Return the reply to every question; the judge is asked what the file does not hold, equal ones once.
@@ -31,11 +33,12 @@ class KeptJudge:
         Raises UsageError if the file is damaged.
         """
         keys = [question_key(self.identity, question) for question in questions]
-        found: dict[str, JudgeReply | str] = dict(self.read())
-        new = {key: question for key, question in zip(keys, questions, strict=True) if key not in found}
-        if new:
-            found |= self.ask(new)
-        replies = [found[key] for key in keys]
+        known = self.known = self.known if self.size() == self.num_bytes else self.read()
+        new = {key: question for key, question in zip(keys, questions, strict=True) if key not in known}
+        found = self.ask(new) if new else {}
+        known.update({key: reply for key, reply in found.items() if isinstance(reply, JudgeReply)})
+        self.num_bytes = self.size()
+        replies = [known[key] if key in known else found[key] for key in keys]
         for number, reply in enumerate(replies):
             on_reply(number, reply)
         return replies
@@ -56,6 +59,10 @@ class KeptJudge:
                         file.flush()
 
                 return dict(zip(keys, self.judge.reply(list(new.values()), keep), strict=True))
+
+    def size(self) -> int:
+        """Return how many bytes the file has; 0 if there is none."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def read(self) -> dict[str, JudgeReply]:
         """Return the replies of earlier calls; a last line that was cut short is left out."""

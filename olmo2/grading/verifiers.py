@@ -5,7 +5,8 @@ benchmarks, so that a reward and a score never disagree. A response comes withou
 
 gsm8k    the last number of the response is the label's, as a text without commas
 math     the last \boxed formula, or what else `math_answer` takes, equals the label
-ifeval   the response follows every instruction of the label, {"instruction_id": [...], "kwargs": [...]}, as it is
+ifeval   the response follows the instruction of the label, {"func_name": ..., arguments}, as in RLVR-IFeval, or all of
+         {"instruction_id": [...], "kwargs": [...]}, as in the benchmark and read strictly
 
 Source   the verifiers that OLMo 2 was trained with (Tulu 3, arXiv 2411.15124, section 6). Theirs of gsm8k knows no
 negative whole number, so that no response to such a label is right; labels below zero are read by `final_answer` here.
@@ -22,7 +23,9 @@ from olmo2.grading.final_answer import is_correct
 from olmo2.grading.instructions import check_instructions
 from olmo2.grading.last_number import score_last_number
 from olmo2.grading.math_answer import score_math_answer
+from olmo2.grading.rlvr_instructions import follows
 
+FORMS = '{"func_name": name, arguments} or {"instruction_id": [names], "kwargs": [arguments of each]}'
 Verifier = Callable[[str, str], float]
 """response, ground truth -> 1 if it is right, else 0. Raises UsageError for a ground truth that is not in its form"""
 
@@ -53,8 +56,11 @@ def verify_math(response: str, ground_truth: str) -> float:
 
 
 def verify_instructions(response: str, ground_truth: str) -> float:
-    """Whether the response follows every instruction of the label as it is."""
-    ids, arguments = read_instructions(ground_truth)
+    """Whether the response, as it is, follows what the label says."""
+    label = read_label(ground_truth)
+    if "func_name" in label:
+        return float(follows(response, label))
+    ids, arguments = instructions_of(label)
     try:
         return float(check_instructions(response, ids, arguments, ground_truth).all_strict)
     except UsageError:
@@ -63,8 +69,8 @@ def verify_instructions(response: str, ground_truth: str) -> float:
         raise UsageError(str(error)) from None
 
 
-def read_instructions(ground_truth: str) -> tuple[list[str], list[Mapping[str, object]]]:
-    """Return the instructions of a label with their arguments; it may be JSON, or a Python literal as published."""
+def read_label(ground_truth: str) -> Mapping[str, Any]:
+    """Return a label, which may be JSON, or a Python literal as published. Raises UsageError for what is none."""
     try:
         label: Any = json.loads(ground_truth)
     except ValueError:
@@ -74,15 +80,18 @@ def read_instructions(ground_truth: str) -> tuple[list[str], list[Mapping[str, o
             label = None
     if isinstance(label, list) and len(label) == 1:
         (label,) = label
-    if isinstance(label, Mapping):
-        ids: Any = label.get("instruction_id", label.get("instruction_id_list"))
-        arguments: Any = label.get("kwargs")
-        if is_list_of(ids, str) and is_list_of(arguments, Mapping | None) and ids and len(ids) == len(arguments):
-            return ids, [each or {} for each in arguments]
-    raise UsageError(
-        'the ground truth of ifeval must be {"instruction_id": [names], "kwargs": [arguments of each]}, not '
-        f"{ground_truth[:120]!r}"
-    )
+    if not isinstance(label, Mapping):
+        raise UsageError(f"the ground truth of ifeval must be {FORMS}, not {ground_truth[:120]!r}")
+    return label
+
+
+def instructions_of(label: Mapping[str, Any]) -> tuple[list[str], list[Mapping[str, object]]]:
+    """Return the instructions of a label with the arguments of each. Raises UsageError if it has none."""
+    ids: Any = label.get("instruction_id", label.get("instruction_id_list"))
+    arguments: Any = label.get("kwargs")
+    if is_list_of(ids, str) and is_list_of(arguments, Mapping | None) and ids and len(ids) == len(arguments):
+        return ids, [each or {} for each in arguments]
+    raise UsageError(f"the ground truth of ifeval must be {FORMS}, not {str(label)[:120]}")
 
 
 def is_list_of(value: object, kind: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,36 +81,44 @@ def plan(prompts: Sequence[PoolPrompt], pool: Sequence[PoolModel], most: int | N
 
 
 def ask_pool(
-    models: Sequence[OpenModel], asks: Mapping[str, Sequence[Ask]], folder: Path, *, seed: int, most_failed: float
+    models: Sequence[OpenModel],
+    asks: Mapping[str, Sequence[Ask]],
+    folder: Path,
+    *,
+    seed: int,
+    most_failed: float,
+    before: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, KeptResponses], dict[str, Tally]]:
     """Ask every model what `folder` does not hold yet, one model after the other; return all answers, and counts.
 
-    Raises UsageError if the folder holds answers that were made in another way, RunError if more than the share
+    Servers are reached, and `before` is called, before the first is asked; if nothing has to be asked, none needs to be
+    there. Raises UsageError if the folder holds answers that were made in another way, RunError if more than the share
     `most_failed` of what a model is asked is not answered; what is answered is kept.
     """
     files = {model.name: KeptResponses(folder, model.name, {**model.identity, "seed": seed}) for model in models}
-    tallies: dict[str, Tally] = {}
-    for model in models:
-        file, tally = files[model.name], Tally()
-        to_ask = [ask for ask in asks[model.name] if key_of(ask) not in file.responses]
-        ask_one(model, to_ask, file, tally)
-        if tally.failed > most_failed * len(asks[model.name]):
+    to_ask = {name: [ask for ask in asks[name] if key_of(ask) not in file.responses] for name, file in files.items()}
+    busy = [model for model in models if to_ask[model.name]]
+    for reach in [*(model.reach for model in busy), *([before] if busy else [])]:
+        reach()
+    tallies = {model.name: Tally() for model in models}
+    for model in busy:
+        tally, num_asks = tallies[model.name], len(asks[model.name])
+        ask_one(model, to_ask[model.name], files[model.name], tally)
+        if tally.failed > most_failed * num_asks:
             raise RunError(
-                f"{model.name} leaves {tally.failed:,} of {len(asks[model.name]):,} prompts without an answer: "
+                f"{model.name} leaves {tally.failed:,} of {num_asks:,} prompts without an answer: "
                 f"{tally.reasons.most_common(1)[0][0]}; repeat the command to ask for these again, or raise "
                 "--most_failed to go on without them"
             )
-        for ask in asks[model.name]:
-            if (response := file.responses.get(key_of(ask))) is not None:
+    for name, tally in tallies.items():
+        for ask in asks[name]:
+            if (response := files[name].responses.get(key_of(ask))) is not None:
                 tally.add(response.prompt_tokens, response.completion_tokens)
-        tallies[model.name] = tally
     return files, tallies
 
 
 def ask_one(model: OpenModel, to_ask: Sequence[Ask], file: KeptResponses, tally: Tally) -> None:
-    """Ask one model, which is loaded only if there is something to ask."""
-    if not to_ask:
-        return
+    """Ask one model, and keep every answer."""
     with file.adding(), progress_shown(len(to_ask), f"answers of {model.name}") as shown:
 
         def keep(number: int, response: Response | str) -> None:

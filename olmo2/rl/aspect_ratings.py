@@ -18,9 +18,10 @@ from olmo2.rl.pair_choice import ChoiceSettings, reason_to_leave_out
 from olmo2.rl.pool_model import Price
 from olmo2.rl.rating_text import NoRating, read_rating
 
+GROUPS_AT_ONCE = 5000  # whose questions are in memory
 LONGEST_REPEATED = 2000  # characters of a reply off the format that are shown to the judge again
-OFF_AT_FIRST, OFF = "replies off the format at first", "ratings missing: replies off the format"
-NOT_APPLICABLE, SILENT = "ratings N/A", "ratings missing: no reply"
+MISSING, OFF_AT_FIRST, NOT_APPLICABLE = "ratings missing", "replies off the format at first", "ratings N/A"
+OFF, SILENT = f"{MISSING}: replies off the format", f"{MISSING}: no reply"
 
 
 class RatingSettings(Settings):
@@ -53,7 +54,34 @@ def rate(
 
     prompts: of each aspect. Raises RunError if the judge leaves more than `most_failed` of all questions without reply.
     """
-    questions: dict[tuple[int, int, str], JudgeQuestion] = {}  # group, candidate and aspect
+    num_rated = sum(reason_to_leave_out(each, choice) is None for group in groups for each in group.candidates)
+    num_questions = num_rated * len(prompts)
+    tally, counts, scores = Tally(), Counter[str](), list[list[CandidateScore]]()
+    for begin in range(0, len(groups), GROUPS_AT_ONCE):
+        some = groups[begin : begin + GROUPS_AT_ONCE]
+        questions = questions_about(some, prompts, settings, choice)
+        asked: dict[JudgeQuestion, JudgeReply | str] = {}
+        ratings = dict(zip(questions, ask(judge, list(questions.values()), settings, counts, asked), strict=True))
+        add_up(tally, asked)
+        if tally.failed > most_failed * num_questions:
+            raise RunError(
+                f"the judge {judge.name} leaves {tally.failed:,} of {num_questions:,} questions without a reply: "
+                f"{tally.reasons.most_common(1)[0][0]}; repeat the command to ask these again, or raise --most_failed "
+                "to go on without them"
+            )
+        for number, group in enumerate(some):
+            keys = [[(number, place, aspect) for aspect in prompts] for place in range(len(group.candidates))]
+            found = [{key[2]: ratings[key] for key in of_one if key in ratings} for of_one in keys]
+            scores.append([score_of(of_one, settings) for of_one in found])
+    tally.charge(settings.price)
+    return Scored(scores, {judge.name: tally}, counts)
+
+
+def questions_about(
+    groups: Sequence[Group], prompts: Mapping[str, str], settings: RatingSettings, choice: ChoiceSettings
+) -> dict[tuple[int, int, str], JudgeQuestion]:
+    """Return what is asked of the candidates that may take part, by numbers of group and candidate and by aspect."""
+    questions = {}
     for number, group in enumerate(groups):
         for place, candidate in enumerate(group.candidates):
             if reason_to_leave_out(candidate, choice) is None:
@@ -61,22 +89,7 @@ def rate(
                     text = filled(template, group.prompt.messages, candidate.response.text)
                     prompt = Prompt(turns=(("user", text),))
                     questions[number, place, aspect] = JudgeQuestion(prompt, settings.max_new_tokens)
-    counts: Counter[str] = Counter()
-    asked: dict[JudgeQuestion, JudgeReply | str] = {}
-    ratings = dict(zip(questions, ask(judge, list(questions.values()), settings, counts, asked), strict=True))
-    failures = [reply for reply in asked.values() if isinstance(reply, str) and reply != NO_ROOM]
-    if len(failures) > most_failed * len(asked):
-        raise RunError(
-            f"the judge {judge.name} leaves {len(failures):,} of {len(asked):,} questions without a reply: "
-            f"{failures[0]}; repeat the command to ask these again, or raise --most_failed to go on without them"
-        )
-
-    def score(number: int, place: int) -> CandidateScore:
-        keys = [(number, place, aspect) for aspect in prompts]
-        return score_of({key[2]: ratings[key] for key in keys if key in ratings}, settings)
-
-    scores = [[score(number, place) for place in range(len(each.candidates))] for number, each in enumerate(groups)]
-    return Scored(scores, {judge.name: tally_of(asked, settings, len(failures))}, counts)
+    return questions
 
 
 def ask(
@@ -115,7 +128,7 @@ def ask_again(question: JudgeQuestion, reply: JudgeReply | str) -> JudgeQuestion
 def rating_of(reply: JudgeReply | str, settings: RatingSettings, counts: Counter[str]) -> float | None:
     """Return the rating in the last reply, and count why there is none."""
     if isinstance(reply, str):
-        counts[SILENT] += 1
+        counts[f"{MISSING}: {reply}" if reply == NO_ROOM else SILENT] += 1
         return None
     rating = read_rating(reply.text)
     if not isinstance(rating, NoRating):
@@ -132,11 +145,11 @@ def score_of(ratings: Mapping[str, float | None], settings: RatingSettings) -> C
     return CandidateScore(sum(known) / len(known), ratings)
 
 
-def tally_of(asked: Mapping[JudgeQuestion, JudgeReply | str], settings: RatingSettings, failed: int) -> Tally:
-    """Return how much the judge has read and written, in all calls; equal questions count once, as they are asked."""
-    tally = Tally(failed=failed)
+def add_up(tally: Tally, asked: Mapping[JudgeQuestion, JudgeReply | str]) -> None:
+    """Count what the judge has read and written, in earlier calls too; equal questions count once."""
     for reply in asked.values():
         if isinstance(reply, JudgeReply):
             tally.add(reply.prompt_tokens, reply.completion_tokens)
-    tally.charge(settings.price)
-    return tally
+        elif reply != NO_ROOM:
+            tally.failed += 1
+            tally.reasons[reply] += 1

@@ -6,9 +6,11 @@ order.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from olmo2.base.errors import UsageError
+from olmo2.grading.math_equality import PROCESSES
 from olmo2.grading.verifiers import find_verifier
 from olmo2.rl.ask_pool import Group, Tally
 from olmo2.rl.prompt_pool import PoolPrompt
@@ -39,8 +41,8 @@ class Scored:
     """replies of the judge that are no rating, by reason"""
 
 
-Reward = Callable[[Sequence[Sequence[Message]]], Sequence[float]]
-"""conversations that end with an answer -> how good each is"""
+Reward = Callable[[Sequence[Sequence[Message]]], Sequence[float | None]]
+"""conversations that end with an answer -> how good each is; None where that is not known"""
 
 
 def require_labels(prompts: Sequence[PoolPrompt]) -> None:
@@ -58,8 +60,11 @@ def require_labels(prompts: Sequence[PoolPrompt]) -> None:
 
 
 def verifier_scores(groups: Sequence[Group]) -> Scores:
-    """Return which share of a prompt's verifiers each candidate passes."""
-    return [[CandidateScore(passed(group, each.response.text)) for each in group.candidates] for group in groups]
+    """Return which share of a prompt's verifiers each candidate passes; formulas are compared on all processors."""
+    pairs = [(group, each.response.text) for group in groups for each in group.candidates]
+    with ThreadPoolExecutor(PROCESSES.size) as threads:
+        shares = iter(list(threads.map(lambda pair: passed(*pair), pairs)))
+    return [[CandidateScore(next(shares)) for _ in group.candidates] for group in groups]
 
 
 def passed(group: Group, text: str) -> float:
@@ -78,6 +83,6 @@ def reward_scores(reward: Reward, groups: Sequence[Group]) -> Scores:
     return [[CandidateScore(finite(next(rewards))) for _ in group.candidates] for group in groups]
 
 
-def finite(value: float) -> float | None:
+def finite(value: float | None) -> float | None:
     """Return a number, None for one that is not finite."""
-    return float(value) if math.isfinite(value) else None
+    return float(value) if value is not None and math.isfinite(value) else None

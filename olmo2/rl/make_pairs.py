@@ -7,6 +7,7 @@ prompts -> responses -> ratings -> pairs -> filters -> a JSON-lines file in the 
 in a work folder and never asked again: stopped, it goes on when the command is repeated.
 """
 
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from pydantic import Field, model_validator
 
 from olmo2.base.config import Count, Recipe
 from olmo2.base.errors import RunError, UsageError
-from olmo2.base.files import atomic_file, exclusive_folder
+from olmo2.base.files import atomic_file, exclusive_folder, fingerprint
 from olmo2.eval.judge_choice import JudgeSettings
 from olmo2.rl.ask_pool import REFERENCE, ask_pool, groups_of, plan
 from olmo2.rl.aspect_ratings import RatingSettings
@@ -31,7 +32,7 @@ from olmo2.rl.pair_selection import select
 from olmo2.rl.pair_summary import Summary, require_own_output, settings_that_matter, summary_lines, write_summary
 from olmo2.rl.pool_model import PoolModel, open_pool_model
 from olmo2.rl.prompt_pool import read_pool
-from olmo2.rl.scorer import Scorer, by_judge, by_reward, verifier
+from olmo2.rl.scorer import RewardModelSettings, Scorer, by_judge, by_reward, by_reward_model, verifier
 
 RIGHT = 1.0  # what a verifier gives a right answer
 
@@ -40,7 +41,7 @@ class MakePairsRecipe(Recipe):
     """Everything that `make-pairs` needs to know."""
 
     prompts: list[str] = Field(min_length=1)
-    """JSON-lines or Parquet files, folders or globs of rows with "messages" or "prompt" """
+    """JSON-lines or Parquet files, folders, globs or hf:NAME of rows with "messages" or "prompt" """
     output: str
     """JSON-lines file to write"""
     work: str | None = None
@@ -53,9 +54,11 @@ class MakePairsRecipe(Recipe):
     """let the answer that a row holds, its trailing assistant turn, compete"""
     scores: Literal["judge", "verifier", "reward"] = "judge"
     """judge: another model rates; verifier: rows bring "ground_truth" and "dataset", the verifier's name; reward: a
-    function that is given from Python"""
+    reward model, or a function that is given from Python"""
     judge: JudgeSettings = JudgeSettings()
     rating: RatingSettings = RatingSettings()
+    reward_model: RewardModelSettings | None = None
+    """for scores: reward"""
     kind: Literal["pairs", "sft"] = "pairs"
     """pairs: chosen and rejected; sft: the best answer to each prompt, as messages"""
     choice: ChoiceSettings = ChoiceSettings()
@@ -74,6 +77,8 @@ class MakePairsRecipe(Recipe):
             raise ValueError("no judge is named: set judge.server or judge.model, or scores: verifier")
         if self.scores != "judge" and {"judge", "rating"} & self.model_fields_set:
             raise ValueError("judge and rating are settings of scores: judge")
+        if self.scores != "reward" and self.reward_model is not None:
+            raise ValueError("reward_model is a setting of scores: reward")
         names = Counter(file_name(model.shown_name).lower() for model in self.models)
         twice = next(
             (model.shown_name for model in self.models if names[file_name(model.shown_name).lower()] > 1), None
@@ -122,15 +127,29 @@ class MakePairsRecipe(Recipe):
         return Path(self.work or f"{self.output}.work").expanduser()
 
 
-def make_pairs(recipe: MakePairsRecipe, *, reward: Reward | None = None) -> Summary:
+def make_pairs(recipe: MakePairsRecipe) -> Summary:
     """Ask, rate, choose, filter and write; print and return a summary.
 
-    `reward` is for scores: reward: a function of conversations.
     Raises UsageError for settings, data or a work folder that do not fit, RunError if a model or the judge does not
     answer or if no row is left.
     """
-    if (recipe.scores == "reward") != (reward is not None):
-        raise UsageError("scores: reward needs a function of conversations, make_pairs(recipe, reward=...)")
+    if recipe.scores == "reward" and recipe.reward_model is None:
+        raise UsageError("scores: reward needs a model: name it with reward_model.model")
+    return make_pairs_alone(recipe, None)
+
+
+def make_pairs_by_reward(recipe: MakePairsRecipe, reward: Reward) -> Summary:
+    """Do as `make_pairs` does with answers that a function of conversations rates.
+
+    Raises UsageError for a recipe that rates in another way.
+    """
+    if recipe.scores != "reward" or recipe.reward_model is not None:
+        raise UsageError("a function that rates is for scores: reward without a reward_model")
+    return make_pairs_alone(recipe, reward)
+
+
+def make_pairs_alone(recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
+    """Keep other processes out of the work folder meanwhile, and say what is kept if somebody interrupts."""
     folder = recipe.work_folder
     with exclusive_folder(folder):
         try:
@@ -143,15 +162,19 @@ def make_pairs(recipe: MakePairsRecipe, *, reward: Reward | None = None) -> Summ
 def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) -> Summary:
     """Do all that needs the work folder for itself."""
     output, pool = Path(recipe.output).expanduser(), read_pool(recipe.prompts)
-    made_with = {**settings_that_matter(recipe.model_dump(mode="json")), "prompts": list(pool.file_hashes.values())}
+    scorer = scorer_of(recipe, folder, reward)
+    judge = {"judge": scorer.judge, "judge's prompts": scorer.judge_prompts}
+    settings = settings_that_matter(recipe.model_dump(mode="json"))
+    made_with = {**settings, "prompts": list(pool.file_hashes.values()), **judge}
     require_own_output(output, folder, made_with)
     filters, dropped = Filters(recipe.filters), Counter({"prompts that stood in a row before": pool.num_duplicates})
     prompts = filters.kept_prompts(pool.prompts[: recipe.limit], dropped)
-    scorer = scorer_of(recipe, folder, reward)
     scorer.check(prompts)
     models = [open_pool_model(each) for each in recipe.models]
     asks = plan(prompts, recipe.models, recipe.responses_per_prompt, recipe.seed)
-    files, tallies = ask_pool(models, asks, folder, seed=recipe.seed, most_failed=recipe.most_failed)
+    files, tallies = ask_pool(
+        models, asks, folder, seed=recipe.seed, most_failed=recipe.most_failed, before=scorer.reach
+    )
     for each in recipe.models:
         tally = tallies[each.shown_name]
         tally.charge(each.price)
@@ -164,14 +187,16 @@ def make_pairs_in(folder: Path, recipe: MakePairsRecipe, reward: Reward | None) 
         scores=recipe.scores,
         judge=scorer.judge,
         judge_prompts=scorer.judge_prompts,
-        file_hashes=pool.file_hashes,
+        prompts=list(pool.file_hashes.values()),
     )
     selection = select(groups, judged.scores, filters, recipe.choice_in_force, origin, is_sft=recipe.kind == "sft")
     selection.dropped = dropped + selection.dropped
     summary = Summary.of(made_with, prompts, tallies, judged, selection)
     print("\n".join(summary_lines(summary, recipe.unit)))
     if not selection.rows:
-        raise RunError(f"no row is left to write: {most_common_reason(selection.dropped)}")
+        raise RunError(
+            f"no row is left to write: {most_common_reasons(Counter({**summary.dropped, **summary.replies}))}"
+        )
     write_summary(summary, folder)
     print(write_rows(selection.rows, output))
     return summary
@@ -183,19 +208,29 @@ def scorer_of(recipe: MakePairsRecipe, folder: Path, reward: Reward | None) -> S
         return verifier()
     if reward is not None:
         return by_reward(reward)
+    if recipe.reward_model is not None:
+        return by_reward_model(recipe.reward_model)
     return by_judge(recipe.judge, recipe.rating, recipe.choice, folder, most_failed=recipe.most_failed)
 
 
-def most_common_reason(dropped: Counter[str]) -> str:
-    """Say what was left out most often."""
-    return "; ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(2)) or "no model answered"
+def most_common_reasons(reasons: Counter[str]) -> str:
+    """Say what was left out or missing most often."""
+    return "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(3)) or "no model answered"
 
 
 def write_rows(rows: Sequence[Row], output: Path) -> str:
     """Write all rows, or leave the file alone if it holds the same; return in words what was done."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if output.exists() and output.read_bytes() == data.encode():
-        return f"{output} holds these rows already"
+    if output.exists():
+        digest = hashlib.sha256()
+        for row in rows:
+            digest.update(line_of(row).encode())
+        if digest.hexdigest() == fingerprint(output):
+            return f"{output} holds these rows already"
     with atomic_file(output) as file:
-        file.write(data)
+        file.writelines(map(line_of, rows))
     return f"{output} written"
+
+
+def line_of(row: Row) -> str:
+    """Return a row as a line."""
+    return json.dumps(row, ensure_ascii=False) + "\n"

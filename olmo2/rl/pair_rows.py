@@ -1,7 +1,8 @@
 """Choices -> the rows of a preference mix, or of data for supervised tuning; and what is known of each row's making."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
 from olmo2.rl.ask_pool import Candidate, Group
 from olmo2.rl.candidate_scores import CandidateScore
@@ -23,8 +24,8 @@ class Origin:
     """the judge's hash, or its address and name"""
     judge_prompts: str | None
     """a hash of what the judge was asked"""
-    file_hashes: Mapping[str, str]
-    """of the files of prompts"""
+    prompts: Sequence[str]
+    """hashes of what the prompts were read from"""
 
 
 def pair_row(group: Group, scores: Sequence[CandidateScore], choice: Choice, origin: Origin) -> Row:
@@ -61,15 +62,12 @@ def sft_row(group: Group, scores: Sequence[CandidateScore], choice: Choice, orig
 
 def provenance(group: Group, scores: Sequence[CandidateScore], origin: Origin) -> Row:
     """Return all that a row was made with, so that it can be made again and judged by others."""
-    file = group.prompt.location.rpartition(":")[0]
-    of_all = asdict(origin)
-    file_hash = of_all.pop("file_hashes").get(file)
+    file, _, line = group.prompt.location.rpartition(":")
     named = {candidate.model for candidate in group.candidates}
     return {
-        **of_all,
+        **vars(origin),
         "models": {name: identity for name, identity in origin.models.items() if name in named},
-        "prompts_file": file_hash,
-        "location": group.prompt.location,
+        "location": f"{Path(file).name}:{line}",
         "candidates": [about(each, score) for each, score in zip(group.candidates, scores, strict=True)],
     }
 

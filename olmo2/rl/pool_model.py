@@ -29,7 +29,8 @@ from olmo2.inference.vllm_engine import VllmSettings
 from olmo2.rl.prompt_pool import PoolPrompt
 from olmo2.tokenizer.chat_template import encode_chat
 
-HERE_ONLY = ("revision", "device", "dtype", "backend", "engine", "vllm", "chat_template")
+HOW_TO_LOAD = ("device", "dtype", "backend", "vllm")
+HERE_ONLY = ("revision", "chat_template", "engine", *HOW_TO_LOAD)
 NO_ROOM = "the prompt is longer than the model's context"
 
 
@@ -140,19 +141,18 @@ class OpenModel(Protocol):
     identity: Mapping[str, object]
     """all that its answers depend on but prompts and seeds"""
 
+    def reach(self) -> None:
+        """Raise RunError if it cannot answer now: its server is down."""
+
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all, in any order. Raises RunError if it cannot."""
 
 
 def open_pool_model(settings: PoolModel) -> OpenModel:
-    """Find the model's folder, or reach its server.
-
-    Raises UsageError for a folder that is none or has no chat template, RunError if the server does not answer.
-    """
+    """Find the model. Raises UsageError for a folder that is none or has no chat template, or a wrong address."""
     sampling = settings.sampling.model_dump(mode="json", exclude={"seed"})
     if settings.server is not None:
         client = ServerClient(settings.server, settings.model, settings.requests)
-        client.context()
         identity = {"model": f"{client.url} {settings.model}", "engine": "server", "sampling": sampling}
         return ServedModel(settings.shown_name, identity, client, settings.sampling)
     folder = find_model_folder(settings.model, settings.revision)
@@ -173,11 +173,16 @@ def open_pool_model(settings: PoolModel) -> OpenModel:
 
 def load_engine(settings: PoolModel, folder: Path) -> EngineBase:
     """Load a model, in the memory that one before it had."""
+    free_memory()
+    given = {name: getattr(settings, name) for name in HOW_TO_LOAD if name in settings.model_fields_set}
+    return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
+
+
+def free_memory() -> None:
+    """Give back what a model before took."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    given = {name: getattr(settings, name) for name in HERE_ONLY[1:-1] if name in settings.model_fields_set}
-    return ModelRecipe(**{"model": str(folder), "engine": settings.engine, **given}).load()
 
 
 class LoadedModel:
@@ -187,6 +192,9 @@ class LoadedModel:
         self, name: str, identity: Mapping[str, object], load: Callable[[], EngineBase], sampling: SamplingSettings
     ) -> None:
         self.name, self.identity, self.load, self.sampling = name, identity, load, sampling
+
+    def reach(self) -> None:
+        """Do nothing: it is here."""
 
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all in their order: samples of one prompt share what was computed of it."""
@@ -222,6 +230,10 @@ class ServedModel:
         self, name: str, identity: Mapping[str, object], client: ServerClient, sampling: SamplingSettings
     ) -> None:
         self.name, self.identity, self.client, self.sampling = name, identity, client, sampling
+
+    def reach(self) -> None:
+        """Raise RunError if the server does not answer."""
+        self.client.context()
 
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer all, several at a time."""

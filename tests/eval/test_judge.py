@@ -81,6 +81,7 @@ def test_a_judge_here_has_the_log_probabilities_of_transformers(folder: Path) ->
     ids = tokenizer(BEGUN.prompt.text, return_tensors="pt").input_ids
     made = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=0)
     assert begun == JudgeReply(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True), {})
+    assert (begun.prompt_tokens, begun.completion_tokens) == (ids.shape[1], made.shape[1] - ids.shape[1])
 
 
 @pytest.mark.parametrize("instruction", ["What is 3 + 4?", "And 3 + 4?"])  # of which one shows the model first

@@ -109,3 +109,32 @@ def test_two_at_a_time_are_one_too_many(tmp_path: Path) -> None:
             return super().reply(questions, on_reply)
 
     assert KeptJudge(Nosy(), path).reply(questions_of("one")) == kept.reply(questions_of("one"))
+
+
+def test_tokens_are_kept_and_what_others_wrote_meanwhile_is_read(path: Path) -> None:
+    class Counting(Scripted):
+        def reply(self, questions: Sequence[JudgeQuestion], on_reply: OnReply = ignore) -> list[JudgeReply | str]:
+            self.asked += [question.prompt.text for question in questions]
+            replies: list[JudgeReply | str] = [JudgeReply("yes", {}, 12, 3) for _ in questions]
+            for number, reply in enumerate(replies):
+                on_reply(number, reply)
+            return replies
+
+    judge = Counting()
+    first, second = KeptJudge(judge, path), KeptJudge(judge, path)
+    first.reply(questions_of("a"))
+    second.reply(questions_of("b"))
+    for kept in (first, second):
+        for reply in kept.reply(questions_of("a", "b")):
+            assert isinstance(reply, JudgeReply) and (reply.prompt_tokens, reply.completion_tokens) == (12, 3)
+    assert judge.asked == ["a", "b"]
+
+
+def test_replies_that_were_kept_without_tokens_are_read(path: Path) -> None:
+    judge = Scripted()
+    KeptJudge(judge, path).reply(questions_of("a"))
+    row = json.loads(path.read_text())
+    del row["prompt_tokens"], row["completion_tokens"]
+    path.write_text(json.dumps(row) + "\n")
+    assert texts_of(KeptJudge(judge, path).reply(questions_of("a"))) == ["a!"]
+    assert judge.asked == ["a"]

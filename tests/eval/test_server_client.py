@@ -10,7 +10,15 @@ import pytest
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.eval import server_client
-from olmo2.eval.server_client import RequestFailed, ServerClient, ServerSettings, first_choice, logprob_of, text_of
+from olmo2.eval.server_client import (
+    RequestFailed,
+    ServerClient,
+    ServerSettings,
+    first_choice,
+    logprob_of,
+    text_of,
+    tokens_used,
+)
 from tests.eval.asking import FakeServer, Handler, Seen, chat_answer, fake_server
 
 FINE: tuple[int, Any] = (200, {"fine": True})
@@ -382,3 +390,9 @@ def test_log_probabilities_are_numbers() -> None:
     for value in (None, "-1", True, False, math.nan, math.inf, -math.inf, 0.5, 10**400, -(10**400), [], {}):
         with pytest.raises(RequestFailed, match="as a log-probability"):
             logprob_of(value)
+
+
+def test_tokens_are_counted_if_the_server_tells_them() -> None:
+    assert tokens_used({"usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}) == (7, 2)
+    for usage in (None, [], {}, {"prompt_tokens": "7", "completion_tokens": -1}, {"completion_tokens": True}):
+        assert tokens_used({"usage": usage}) == (0, 0)

@@ -66,11 +66,16 @@ def test_all_instructions_must_be_followed() -> None:
         assert verify("ifeval", "", text) == 0
 
 
+def test_an_instruction_of_rlvr_is_followed_or_not() -> None:
+    label = json.dumps({"func_name": "validate_word_constraint", "N": 3, "quantifier": "at most", "word": None})
+    assert [verify("ifeval", text, label) for text in ("A cat sat.", "A cat sat down.", "")] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(
     "label",
     [
         "no comma",
-        '{"func_name": "validate_no_commas"}',
+        '{"func_name": "validate_commas"}',
         '{"instruction_id": ["punctuation:no_comma"], "kwargs": []}',
         '{"instruction_id": ["punctuation:none"], "kwargs": [null]}',
         '{"instruction_id": ["keywords:existence"], "kwargs": [null]}',

@@ -21,7 +21,11 @@ class Scripted:
     identity: Mapping[str, object] = {"model": "0123"}
 
     def __init__(self, name: str, failures: Mapping[str, str] | None = None) -> None:
-        self.name, self.failures, self.asked = name, failures or {}, 0
+        self.name, self.failures, self.asked, self.reached = name, failures or {}, 0, 0
+
+    def reach(self) -> None:
+        """Be there until there is nothing more to ask."""
+        self.reached += 1
 
     def answer(self, asks: Sequence[Ask], on_response: OnResponse) -> None:
         """Answer the last ask first."""
@@ -67,6 +71,7 @@ def test_answers_are_grouped_in_the_order_of_the_pool_and_asked_once(tmp_path: P
     for _ in range(2):
         files, tallies = ask_pool(models, asks, tmp_path, seed=0, most_failed=0.0)
     assert [model.asked for model in models] == [6 + 2, 3]  # what has no room is not kept
+    assert [model.reached for model in models] == [2, 1]
     groups = groups_of(prompts, asks, files, with_reference=True)
     assert [[(each.model, each.sample, each.response.text) for each in group.candidates] for group in groups] == [
         [("a", 0, "PROMPT 0 0"), ("a", 1, "PROMPT 0 1"), ("b", 0, "PROMPT 0 0")],

@@ -8,6 +8,7 @@ import pytest
 from olmo2.base.errors import RunError
 from olmo2.eval.judge import NO_ROOM, OnReply, ignore
 from olmo2.eval.task import JudgeQuestion, JudgeReply
+from olmo2.rl import aspect_ratings
 from olmo2.rl.aspect_prompts import ASK_AGAIN
 from olmo2.rl.aspect_ratings import NOT_APPLICABLE, OFF, OFF_AT_FIRST, SILENT, RatingSettings, rate
 from olmo2.rl.candidate_scores import Scored
@@ -48,6 +49,10 @@ def rated(judge: Scripted, most_failed: float = 0.0, **settings: object) -> Scor
     groups = [group_of(prompt_of("?"), "first", "second")]
     rating = RatingSettings(**settings)  # type: ignore[arg-type]
     return rate(groups, judge, PROMPTS, rating, ChoiceSettings(), most_failed=most_failed)
+
+
+def values_of(scored: Scored) -> list[list[float | None]]:
+    return [[score.value for score in scores] for scores in scored.scores]
 
 
 def values(scored: Scored) -> list[float | None]:
@@ -114,7 +119,8 @@ def test_failures_are_missing_aspects_or_end_the_call() -> None:
     scored = rated(Scripted(say), most_failed=0.25)
     assert values(scored) == [None, 4.0]
     assert scored.counts[SILENT] == 1 and scored.judge["judge"].failed == 1
-    assert values(rated(Scripted(lambda aspect, response: "no room"))) == [None, None]
+    crowded = rated(Scripted(lambda aspect, response: "no room"))
+    assert values(crowded) == [None, None] and crowded.counts[f"ratings missing: {NO_ROOM}"] == 4
 
 
 def test_what_takes_no_part_is_not_judged() -> None:
@@ -125,3 +131,14 @@ def test_what_takes_no_part_is_not_judged() -> None:
     scored = rate([group], judge, PROMPTS, RatingSettings(), ChoiceSettings(), most_failed=0)
     assert values(scored) == [None, None, 3.0]
     assert len(judge.asked) == 2
+
+
+def test_many_groups_are_rated_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [group_of(prompt_of(str(number)), "x" * number, "yy", "zzz") for number in range(5)]
+    judge = Scripted(lambda aspect, response: f"Rating: {len(response)}" if aspect == "wit" else "Rating: 1")
+    settings = RatingSettings()
+    together = rate(groups, judge, PROMPTS, settings, ChoiceSettings(), most_failed=0)
+    monkeypatch.setattr(aspect_ratings, "GROUPS_AT_ONCE", 2)
+    apart = rate(groups, judge, PROMPTS, settings, ChoiceSettings(), most_failed=0)
+    assert apart == together
+    assert values_of(apart) == [[None, 1.5, 2], [1, 1.5, 2], [1.5, 1.5, 2], [2, 1.5, 2], [2.5, 1.5, 2]]

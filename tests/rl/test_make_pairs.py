@@ -1,17 +1,21 @@
 """A mix is what its rules say, the same if it was stopped; nothing is asked twice; what is wrong is one sentence."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from olmo2.base.config import make_recipe
 from olmo2.base.errors import RunError, UsageError
 from olmo2.cli import run
 from olmo2.eval import server_client
+from olmo2.eval.task_list import find_task
 from olmo2.rl import kept_responses
-from olmo2.rl.make_pairs import MakePairsRecipe, make_pairs
+from olmo2.rl.make_pairs import MakePairsRecipe, make_pairs, make_pairs_by_reward
 from olmo2.tokenizer.tokenizer import Tokenizer
 from tests.eval.asking import FakeServer, Seen, write_model
 from tests.rl.pair_making import (
@@ -77,19 +81,17 @@ def test_models_of_this_process_answer_and_a_second_call_changes_nothing(
     models = [{"model": str(folder), **answers} for folder in folders]
     given: Row = {"choice": {"keep_unfinished": True}, "seed": 5, "scores": "reward"}
     recipe = recipe_of(tmp_path, models, sums(3), **given)
-    make_pairs(recipe, reward=lengths)
+    make_pairs_by_reward(recipe, lengths)
     before = (tmp_path / "pairs.jsonl").read_bytes()
     assert "pairs.jsonl written" in capsys.readouterr().out
-    make_pairs(recipe, reward=lengths)
+    make_pairs_by_reward(recipe, lengths)
     assert (tmp_path / "pairs.jsonl").read_bytes() == before
     assert "holds these rows already" in capsys.readouterr().out
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    make_pairs(recipe_of(elsewhere, models, sums(3), **given), reward=lengths)
-    rows, others = read_rows(tmp_path / "pairs.jsonl"), read_rows(elsewhere / "pairs.jsonl")
-    for row in (*rows, *others):
-        del row["provenance"]["location"]
-    assert rows == others
+    make_pairs_by_reward(recipe_of(elsewhere, models, sums(3), **given), lengths)
+    assert (elsewhere / "pairs.jsonl").read_bytes() == before
+    rows = read_rows(tmp_path / "pairs.jsonl")
     assert len(rows) == 3
     for row in rows:
         assert row["chosen_rating"] == len(row["chosen"][-1]["content"].encode())
@@ -124,10 +126,7 @@ def test_a_stopped_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
         make_pairs(recipe_of(stopped, models, sums(4)))
         asked = [seen for seen in fake.seen[before:] if seen.path.endswith("completions")]
     assert len(asked) == 8 - 7
-    rows = [read_rows(folder / "pairs.jsonl") for folder in (whole, stopped)]
-    for row in (*rows[0], *rows[1]):
-        del row["provenance"]["location"]
-    assert rows[0] == rows[1]
+    assert (stopped / "pairs.jsonl").read_bytes() == (whole / "pairs.jsonl").read_bytes()
 
 
 def test_a_judge_rates_four_aspects_and_is_not_asked_again(tmp_path: Path) -> None:
@@ -304,6 +303,7 @@ def test_the_answer_of_the_data_competes_if_it_is_asked_to(tmp_path: Path) -> No
         ),
         ({"scores": "judge"}, "no judge is named"),
         ({"judge": {"model": "x"}}, "are settings of scores: judge"),
+        ({"reward_model": {"model": "x"}}, "is a setting of scores: reward"),
         ({"models": [{"model": "reference"}, {"model": "b"}]}, "no model may be called reference"),
     ],
 )
@@ -314,9 +314,20 @@ def test_a_pool_that_cannot_answer_as_it_is_to_is_refused(given: Row, said: str)
 
 
 def test_a_reward_is_for_its_own_kind_of_scores(tmp_path: Path) -> None:
-    for scores, reward in (("verifier", lengths), ("reward", None)):
-        with pytest.raises(UsageError, match="scores: reward needs a function"):
-            make_pairs(recipe_of(tmp_path, [{"model": "a"}, {"model": "b"}], sums(1), scores=scores), reward=reward)
+    models = [{"model": "a"}, {"model": "b"}]
+    with pytest.raises(UsageError, match="scores: reward needs a model: name it"):
+        make_pairs(recipe_of(tmp_path, models, sums(1), scores="reward"))
+    with pytest.raises(UsageError, match="a function that rates is for scores: reward"):
+        make_pairs_by_reward(recipe_of(tmp_path, models, sums(1)), lengths)
+
+
+def test_the_documented_recipes_are_some() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "preference-data.md").read_text(encoding="utf-8")
+    blocks = [block.split("\n\n")[0] for block in page.split("    verb: make-pairs\n")[1:]]
+    small, large = (make_recipe(MakePairsRecipe, yaml.safe_load(textwrap.dedent(block)), "docs") for block in blocks)
+    assert small.scores == "verifier"
+    assert [model.pinned for model in large.models].count(True) == 1
+    assert [find_task(name).name for name in large.filters.against] == large.filters.against
 
 
 def test_the_command_reads_a_recipe_and_names_what_is_wrong(

@@ -5,7 +5,7 @@ from olmo2.rl.pair_choice import Choice, Rated
 from olmo2.rl.pair_rows import Origin, pair_row, sft_row
 from tests.rl.pair_making import group_of, prompt_of
 
-ORIGIN = Origin({"a": {"model": "0123"}, "b": {"model": "4567"}, "c": {"model": "89"}}, 3, "judge", "j", "p", {})
+ORIGIN = Origin({"a": {"model": "0123"}, "b": {"model": "4567"}, "c": {"model": "89"}}, 3, "judge", "j", "p", ["ab"])
 
 
 def test_a_row_has_whole_conversations_and_its_making() -> None:
@@ -33,7 +33,7 @@ def test_a_row_has_whole_conversations_and_its_making() -> None:
         "scores": "judge",
         "judge": "j",
         "judge_prompts": "p",
-        "prompts_file": None,
+        "prompts": ["ab"],
         "location": "file.jsonl:1",
         "candidates": [
             {"model": "a", "sample": 0, "rating": 2.0, "ratings": {"wit": 2.0}, **tokens},

@@ -7,7 +7,7 @@ from olmo2.rl.pair_rows import Origin
 from olmo2.rl.pair_selection import select
 from tests.rl.pair_making import group_of, prompt_of
 
-ORIGIN = Origin({"a": {}, "b": {}}, 0, "judge", None, None, {})
+ORIGIN = Origin({"a": {}, "b": {}}, 0, "judge", None, None, [])
 
 
 def test_rows_and_reasons_add_up_to_the_prompts() -> None:

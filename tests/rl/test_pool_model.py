@@ -14,7 +14,7 @@ from olmo2.inference.request import Request
 from olmo2.inference.sampling import SamplingSettings
 from olmo2.rl.pool_model import NO_ROOM, Ask, PoolModel, Price, Response, open_pool_model
 from olmo2.tokenizer.tokenizer import Tokenizer
-from tests.eval.asking import write_model
+from tests.eval.asking import Seen, write_model
 from tests.rl.pair_making import answering, prompt_of, served, without_chat_template
 
 
@@ -65,6 +65,18 @@ def test_a_server_is_asked_with_the_sampling_and_its_stops_hold() -> None:
         "stop": ["END"],
         "top_k": 5,
     }
+
+
+def test_half_an_answer_of_a_server_is_none() -> None:
+    def reply(seen: Seen) -> object:
+        reason = "abort" if seen.body["messages"][0]["content"] == "half" else "length"
+        return 200, {"choices": [{"message": {"content": "So"}, "finish_reason": reason}]}
+
+    with answering(reply) as fake:
+        asks = [Ask(prompt_of(text), 0, 0) for text in ("half", "long")]
+        half, long = answers_of(PoolModel(**served(fake, "m")), asks)
+    assert half == "the server broke its answer off: finish_reason is 'abort'"
+    assert long == Response("So", True, 0, 0)
 
 
 def test_a_folder_without_chat_template_is_refused_unless_a_layout_is_named(

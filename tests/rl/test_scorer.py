@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from olmo2.base.errors import RunError, UsageError
 from olmo2.eval.judge_choice import JudgeSettings
 from olmo2.rl.aspect_prompts import hash_of_prompts
 from olmo2.rl.aspect_ratings import RatingSettings
 from olmo2.rl.pair_choice import ChoiceSettings
-from olmo2.rl.scorer import by_judge, by_reward, verifier
+from olmo2.rl.scorer import RewardModelSettings, by_judge, by_reward, by_reward_model, verifier
 from olmo2.tokenizer.tokenizer import Tokenizer
 from tests.eval.asking import write_model
 from tests.rl.pair_making import answering, group_of, prompt_of
@@ -61,7 +62,28 @@ def test_a_judge_of_this_process_rates_and_what_it_writes_is_not_guessed(tmp_pat
 
 def test_a_judge_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     nowhere = JudgeSettings(server="http://127.0.0.1:9/v1", model="judge", requests={"attempts": 1})
+    scorer = by_judge(nowhere, RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
     with pytest.raises(RunError, match="does not answer"):
-        by_judge(nowhere, RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
+        scorer.reach()
     with pytest.raises(UsageError):
         by_judge(JudgeSettings(model=str(tmp_path)), RatingSettings(), ChoiceSettings(), tmp_path, most_failed=0)
+
+
+def test_a_reward_model_rates_as_transformers_does(tmp_path: Path, reward_folder: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    scorer = by_reward_model(RewardModelSettings(model=str(reward_folder), device="cpu"))
+    ours = [each.value for each in scorer.score([GROUP]).scores[0]]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(reward_folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(reward_folder)
+    for value, candidate in zip(ours, GROUP.candidates, strict=True):
+        messages = GROUP.prompt.with_answer(candidate.response.text)
+        ids = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True).input_ids
+        with torch.no_grad():
+            state = model.model(ids).last_hidden_state[:, -1]
+        assert value == pytest.approx(model.score(state).item(), rel=1e-4, abs=1e-5)
+    assert scorer.judge == by_reward_model(RewardModelSettings(model=str(reward_folder))).judge
+
+
+def test_a_folder_without_a_reward_head_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(UsageError):
+        by_reward_model(RewardModelSettings(model=str(write_model(tmp_path / "plain", tokenizer))))
