@@ -1,6 +1,6 @@
 """TRL's trainers, for `bench/posttrain_cpu.py`: run by a Python that has trl, without olmo2.
 
-    /its/python bench/posttrain_peers.py dpo|dpo-precomputed|sft FOLDER MICRO_BATCH
+    /its/python bench/posttrain_peers.py dpo|dpo-precomputed|sft FOLDER MICRO_BATCH [bf16]
 
 Trains the model in FOLDER/model on FOLDER/pairs.jsonl or FOLDER/chats.jsonl. For each line that it reads it takes one
 optimizer step, and prints its seconds, loss and trained tokens, and the peak memory of the process so far in bytes.
@@ -25,8 +25,8 @@ def rows(file: Path) -> Any:
     return Dataset.from_list([json.loads(line) for line in file.read_text().splitlines()])
 
 
-def trainer_of(kind: str, folder: Path, micro_batch: int) -> Any:
-    """Return TRL's trainer in float32, with the settings of its own that make the work the same."""
+def trainer_of(kind: str, folder: Path, micro_batch: int, is_bf16: bool) -> Any:
+    """Return TRL's trainer of float32 weights, with the settings of its own that make the work the same."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
@@ -40,7 +40,7 @@ def trainer_of(kind: str, folder: Path, micro_batch: int) -> Any:
         "max_steps": 10_000,
         "learning_rate": 1e-6,
         "use_cpu": True,
-        "bf16": False,
+        "bf16": is_bf16,
         "gradient_checkpointing": False,
         "report_to": [],
         "save_strategy": "no",
@@ -60,7 +60,7 @@ def trainer_of(kind: str, folder: Path, micro_batch: int) -> Any:
     return DPOTrainer(model, None, settings, train_dataset=rows(folder / "pairs.jsonl"), processing_class=tokenizer)
 
 
-def serve(kind: str, folder: Path, micro_batch: int) -> None:
+def serve(kind: str, folder: Path, micro_batch: int, is_bf16: bool) -> None:
     """Let the trainer train, waiting for a line before each step and answering after it."""
     from transformers import TrainerCallback
 
@@ -86,7 +86,7 @@ def serve(kind: str, folder: Path, micro_batch: int) -> None:
             tokens[0] = 0
 
     tokens = [0]
-    trainer = trainer_of(kind, folder, micro_batch)
+    trainer = trainer_of(kind, folder, micro_batch, is_bf16)
     collate = trainer.data_collator
 
     def counting(features: Any) -> Any:
@@ -101,4 +101,4 @@ def serve(kind: str, folder: Path, micro_batch: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), "bf16" in sys.argv)

@@ -1,7 +1,7 @@
 """The whole life of a small model, from text that is on every machine to a release, with the recipes of recipes/tiny.
 
-    documents > tokenizer > token files > stage 1 > stage 2 with three seeds > soup > instruction tuning > release
-    > evaluation
+    documents > tokenizer > token files > stage 1 > stage 2 with three seeds > soup > instruction tuning
+    > pairs of its answers > preference tuning, reward model > release > evaluation
 
 Every step is a verb that anyone can call with the same recipe. What is complete is not made again, and a stage that
 was stopped goes on where it was.
@@ -9,7 +9,7 @@ was stopped goes on where it was.
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from olmo2.base.errors import RunError, UsageError
 from olmo2.base.files import atomic_file, read_json, write_json
 from olmo2.base.metrics import read_metrics
 from olmo2.checkpoint.keep import TRAINER_FOLDER
+from olmo2.checkpoint.load import read_model_config
 from olmo2.checkpoint.run_state import read_run_state
 from olmo2.checkpoint.soup import SoupRecipe, soup
 from olmo2.corpus.small_corpus import write_small_corpus
@@ -33,16 +34,21 @@ from olmo2.eval.stage_scores import score_stage
 from olmo2.parallel.compile import CompileChoice
 from olmo2.release.export import ExportRecipe, export
 from olmo2.release.verify import VerifyRecipe, verify
+from olmo2.rl.make_pairs import MakePairsRecipe, make_pairs
+from olmo2.train.dpo import DpoRecipe, dpo
 from olmo2.train.loss_plot import draw_losses
 from olmo2.train.midtrain import MidtrainRecipe, midtrain
+from olmo2.train.pair_accuracy import pair_accuracy
 from olmo2.train.pretrain import PretrainRecipe, pretrain
 from olmo2.train.recipe import TrainRecipe
+from olmo2.train.reward_model import RewardModelRecipe, reward_model
 from olmo2.train.sft import SftRecipe, sft
 
 SHIPPED_FOLDER = "runs/quickstart"  # the folder that the recipes name
 SETTINGS_FILE = "quickstart.yaml"
 INGREDIENT_SEEDS = {1: 42, 2: 42069, 3: 666}  # data order of the three stage-2 runs of OLMo 2 7B
-Row = dict[str, Any]  # one line of the table: stage, folder, tokens, seconds, bits_per_byte, accuracy
+Row = dict[str, Any]
+"""one line of the table: stage, folder, tokens, seconds, bits_per_byte, accuracy, pair_accuracy; None = not measured"""
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 AnyStage = TypeVar("AnyStage", bound=TrainRecipe)
 
@@ -81,8 +87,17 @@ def quickstart(recipe: QuickstartRecipe) -> None:
     life.say("Instruction tuning")
     life.stage("sft", lambda: sft(life.train_recipe(SftRecipe, "6-sft")), is_chat=True)
 
+    life.say("Pairs: right and wrong answers of the tuned model, told apart by a verifier")
+    for name in ("pairs", "pairs-heldout"):
+        life.once(f"{name}.jsonl", partial(life.make_pairs, name.replace("pairs", "pair-prompts")))
+    life.say("Preference tuning (DPO)")
+    life.stage("dpo", lambda: dpo(life.train_recipe(DpoRecipe, "8-dpo")), is_chat=True)
+    life.say("Reward model")
+    life.stage("reward-model", lambda: reward_model(life.train_recipe(RewardModelRecipe, "9-reward-model")))
+    life.tell_pairs_apart(("sft", "dpo", "reward-model"))
+
     life.say("Release: a Hugging Face folder, checked against transformers")
-    life.once("release", lambda folder: export(ExportRecipe(checkpoint=str(life.path("sft")), output=str(folder))))
+    life.once("release", lambda folder: export(ExportRecipe(checkpoint=str(life.path("dpo")), output=str(folder))))
     verify(VerifyRecipe(folder=str(life.path("release"))))
     life.say("Evaluation: generated benchmarks for very small models")
     life.evaluate_release()
@@ -147,25 +162,43 @@ class Life:
         checkpoint = run()
         is_trained = (checkpoint / TRAINER_FOLDER).exists()
         seconds = training_seconds(checkpoint.parent) if is_trained else 0.0
-        scores = score_stage(
-            checkpoint,
-            heldout=self.path("tokens/heldout"),
-            problems=self.path("documents/problems.jsonl"),
-            is_chat=is_chat,
-        )
         row: Row = {
             "stage": name,
             "folder": str(checkpoint),
             "tokens": read_run_state(checkpoint / TRAINER_FOLDER).tokens if is_trained else 0,
             "seconds": round(seconds, 1),
-            "bits_per_byte": round(scores.bits_per_byte, 4),
-            "accuracy": round(scores.accuracy_ratio, 4),
+            "bits_per_byte": None,
+            "accuracy": None,
+            "pair_accuracy": None,
         }
-        print(
-            f"{name}: {row['bits_per_byte']:.3f} bits per byte of held-out text, "
-            f"{row['accuracy']:.1%} of held-out problems right, {seconds:.0f} s\n{scores.example}"
-        )
+        if read_model_config(checkpoint).head == "language_model":
+            scores = score_stage(
+                checkpoint,
+                heldout=self.path("tokens/heldout"),
+                problems=self.path("documents/problems.jsonl"),
+                is_chat=is_chat,
+            )
+            row |= {"bits_per_byte": round(scores.bits_per_byte, 4), "accuracy": round(scores.accuracy_ratio, 4)}
+            print(
+                f"{name}: {row['bits_per_byte']:.3f} bits per byte of held-out text, "
+                f"{row['accuracy']:.1%} of held-out problems right, {seconds:.0f} s\n{scores.example}"
+            )
         self.rows.append(row)
+        write_json(self.path("stages.json"), self.rows)
+
+    def make_pairs(self, prompts: str, file: Path) -> None:
+        """Let the tuned model answer the problems of a file, and write pairs of answers."""
+        recipe = self.recipe(
+            MakePairsRecipe, "7-make-pairs", prompts=[str(self.path(f"documents/{prompts}.jsonl"))], output=str(file)
+        )
+        make_pairs(recipe)
+
+    def tell_pairs_apart(self, stages: Sequence[str]) -> None:
+        """Measure how often the models of these stages prefer the right one of two held-out answers."""
+        data = self.train_recipe(DpoRecipe, "8-dpo").data
+        for row in self.rows:
+            if row["stage"] in stages and row["pair_accuracy"] is None:
+                row["pair_accuracy"] = round(pair_accuracy(Path(row["folder"]), data), 4)
         write_json(self.path("stages.json"), self.rows)
 
     def recipe(self, recipe_class: type[AnyRecipe], name: str, **changes: Any) -> AnyRecipe:
@@ -249,7 +282,7 @@ def require_good_soup(rows: list[Row]) -> None:
         raise RunError(f"the soup has {bits['soup']:.4f} bits per byte, its ingredients {mean:.4f} on average")
 
 
-COLUMNS = ("stage", "tokens", "time", "bits per byte", "problems right")
+COLUMNS = ("stage", "tokens", "time", "bits per byte", "problems right", "pairs right")
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -258,8 +291,9 @@ def cells(row: Row) -> tuple[str, ...]:
         row["stage"],
         f"{row['tokens']:,}",
         f"{row['seconds']:.0f} s",
-        f"{row['bits_per_byte']:.3f}",
-        f"{row['accuracy']:.1%}",
+        "" if row["bits_per_byte"] is None else f"{row['bits_per_byte']:.3f}",
+        "" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
+        "" if row["pair_accuracy"] is None else f"{row['pair_accuracy']:.1%}",
     )
 
 

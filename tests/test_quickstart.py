@@ -9,11 +9,13 @@ from olmo2 import quickstart as quickstart_file
 from olmo2.base.errors import RunError, UsageError
 from olmo2.quickstart import QuickstartRecipe, markdown_table, moved, quickstart, require_good_soup
 
-STAGES = ["stage1", "stage2-ingredient1", "stage2-ingredient2", "stage2-ingredient3", "soup", "sft"]
+STAGES = ["stage1", *(f"stage2-ingredient{number}" for number in (1, 2, 3)), "soup", "sft", "dpo", "reward-model"]
 
 
 def row(stage: str, bits_per_byte: float) -> dict[str, object]:
-    return {"stage": stage, "tokens": 1000, "seconds": 2.5, "bits_per_byte": bits_per_byte, "accuracy": 0.25}
+    return {"stage": stage, "tokens": 1000, "seconds": 2.5, "bits_per_byte": bits_per_byte, "accuracy": 0.25} | {
+        "pair_accuracy": None
+    }
 
 
 def interrupt(recipe: object) -> None:
@@ -34,8 +36,12 @@ def test_a_whole_life(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert "stage2-ingredient3 is complete" in shown
     rows = json.loads((tmp_path / "life" / "stages.json").read_text())
     assert [each["stage"] for each in rows] == STAGES
-    assert all(set(each) == {"stage", "folder", "tokens", "seconds", "bits_per_byte", "accuracy"} for each in rows)
-    assert all(0 < each["bits_per_byte"] < 10 and 0 <= each["accuracy"] <= 1 for each in rows)
+    names = {"stage", "folder", "tokens", "seconds", "bits_per_byte", "accuracy", "pair_accuracy"}
+    assert all(set(each) == names for each in rows)
+    assert all(0 < each["bits_per_byte"] < 10 and 0 <= each["accuracy"] <= 1 for each in rows[:-1])
+    assert rows[-1]["bits_per_byte"] is rows[-1]["accuracy"] is None
+    assert all(0 <= each["pair_accuracy"] <= 1 for each in rows[-3:])
+    assert all(each["pair_accuracy"] is None for each in rows[:-3])
     for each in rows:
         assert transformers.AutoConfig.from_pretrained(each["folder"]).model_type == "olmo2"
     release = tmp_path / "life" / "release"
@@ -77,7 +83,7 @@ def test_a_soup_worse_than_its_ingredients_is_a_failure() -> None:
 
 def test_table() -> None:
     assert markdown_table([row("stage1", 1.5)]) == (
-        "| stage | tokens | time | bits per byte | problems right |\n"
-        "| --- | ---: | ---: | ---: | ---: |\n"
-        "| stage1 | 1,000 | 2 s | 1.500 | 25.0% |\n"
+        "| stage | tokens | time | bits per byte | problems right | pairs right |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: |\n"
+        "| stage1 | 1,000 | 2 s | 1.500 | 25.0% |  |\n"
     )

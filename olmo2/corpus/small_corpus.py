@@ -3,13 +3,21 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from olmo2.base.files import atomic_folder, write_gzip
+from olmo2.base.seeds import stream_seed
 from olmo2.corpus.document import Document
 from olmo2.corpus.machine_text import read_machine_text
 from olmo2.corpus.small_chats import conversations
-from olmo2.corpus.word_problems import ProblemSettings, arithmetic_documents, held_out_problems
+from olmo2.corpus.word_problems import (
+    Problem,
+    ProblemSettings,
+    arithmetic_documents,
+    held_out_problems,
+    training_problems,
+)
 
 SEED = 6198
 HELD_OUT_EVERY = 20  # one machine text in so many is never trained on
@@ -22,6 +30,8 @@ def write_small_corpus(
     *,
     num_problems: int,
     num_conversations: int = 16_000,
+    num_pair_prompts: int = 600,
+    num_heldout_pair_prompts: int = 150,
     num_stage1_arithmetic: int = 2_000,
     num_stage2_arithmetic: int = 8_000,
     problem_settings: ProblemSettings | None = None,
@@ -32,8 +42,12 @@ def write_small_corpus(
     conversations.jsonl         {"messages": [...]}, for instruction tuning
     problems.jsonl              {"question": ..., "answer": ...}, to check with; no chain of steps in them
                                 is asked for in what is trained on
+    pair-prompts.jsonl, pair-prompts-heldout.jsonl
+                                {"messages": [...], "ground_truth": ..., "dataset": "gsm8k"}, to make pairs of answers
+                                to; what was said of problems.jsonl holds of the second
     """
     settings = problem_settings or ProblemSettings()
+    pair_seed = stream_seed(SEED, "problems of pairs")
     texts = list(read_machine_text())
     held_out = [text for text in texts if lot(text, HELD_OUT_EVERY) == 0]
     trained = [text for text in texts if lot(text, HELD_OUT_EVERY) != 0]
@@ -56,6 +70,16 @@ def write_small_corpus(
                 for problem in held_out_problems(settings, num_problems, SEED)
             ),
         )
+        problems = islice(training_problems(settings, pair_seed), num_pair_prompts)
+        write_rows(partial / "pair-prompts.jsonl", map(verifiable_row, problems))
+        others = held_out_problems(settings, num_heldout_pair_prompts, pair_seed)
+        write_rows(partial / "pair-prompts-heldout.jsonl", map(verifiable_row, others))
+
+
+def verifiable_row(problem: Problem) -> dict[str, object]:
+    """Return a problem with its worked answer, in the columns of data with verifiable rewards."""
+    turns = [{"role": "user", "content": problem.question}, {"role": "assistant", "content": problem.solution}]
+    return {"messages": turns, "ground_truth": problem.answer, "dataset": "gsm8k"}
 
 
 def lot(text: Document, size: int) -> int:

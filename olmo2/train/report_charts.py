@@ -33,11 +33,22 @@ SHOWN_ELSEWHERE = {
     "heldout_bits_per_byte",
     "unix_seconds",
 }
+PAIR_ACCURACIES = {"pairs/accuracy": "trained on", "heldout_pairs/accuracy": "held out"}
+PAIR_REWARDS = {
+    "pairs/chosen_reward": "chosen",
+    "pairs/rejected_reward": "rejected",
+    "heldout_pairs/chosen_reward": "chosen, held out",
+    "heldout_pairs/rejected_reward": "rejected, held out",
+}
 
 
 def charts(run: RunSummary) -> list[str]:
     """Return the main charts of a run as HTML; one without its numbers is left out."""
-    of_quality = (heldout_chart(run), domain_chart(run), benchmark_chart(run))
+    of_pairs = (
+        pair_chart(run, "Pairs whose chosen side has the larger reward", "0 to 1", PAIR_ACCURACIES),
+        pair_chart(run, "Rewards of pairs", "mean", PAIR_REWARDS),
+    )
+    of_quality = (*of_pairs, heldout_chart(run), domain_chart(run), benchmark_chart(run))
     drawn = (loss_chart(run), grad_norm_chart(run), *of_quality, speed_chart(run), lr_chart(run))
     return [over_steps(run, chart) for chart in drawn if any(len(finite(curve.y)) for curve in chart.curves)]
 
@@ -57,7 +68,8 @@ def is_shown_elsewhere(column: str) -> bool:
     """Whether a column is a flag or has its place in a main chart."""
     kind, metric = column.split("/")[0], column.split("/")[-1]
     is_named = (kind == "eval" and is_fraction(metric)) or (kind == "heldout" and metric == DOMAIN_METRIC)
-    return column in SHOWN_ELSEWHERE or column.startswith("is_") or is_named
+    is_named |= column in SHOWN_ELSEWHERE or column in PAIR_ACCURACIES or column in PAIR_REWARDS
+    return column.startswith("is_") or is_named
 
 
 def over_steps(run: RunSummary, chart: Chart) -> str:
@@ -73,7 +85,8 @@ def over_steps(run: RunSummary, chart: Chart) -> str:
 def loss_chart(run: RunSummary) -> Chart:
     """The loss of single steps and its running mean; the steep beginning may leave the chart at the top."""
     steps, losses = run.history.steps, run.history.column("loss_nats")
-    chart = Chart("Loss", "nats per token", step_curves(run, losses))
+    unit = "nats per pair" if "pairs/accuracy" in run.history.columns else "nats per token"
+    chart = Chart("Loss", unit, step_curves(run, losses))
     late = finite(chart.curves[-1].y[steps > steps[0] + EARLY_SHARE * (steps[-1] - steps[0])])
     if len(late) > 20:
         lowest, highest = finite(losses).min(), finite(losses).max()
@@ -110,6 +123,12 @@ def benchmark_chart(run: RunSummary) -> Chart:
     parts = run.history.parts("eval")
     tasks = {f"{name} {metric}": values for (name, metric), values in parts.items() if is_fraction(metric)}
     return named_chart(run, "Benchmarks", "0 to 1", tasks)
+
+
+def pair_chart(run: RunSummary, title: str, unit: str, names: Mapping[str, str]) -> Chart:
+    """What is written of pairs under these names, as far as it is."""
+    columns = {shown: run.history.column(name) for name, shown in names.items() if name in run.history.columns}
+    return named_chart(run, title, unit, columns)
 
 
 def named_chart(run: RunSummary, title: str, unit: str, columns: Mapping[str, Column]) -> Chart:

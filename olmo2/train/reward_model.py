@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from olmo2.checkpoint.folder import find_model_folder, lasting_name
@@ -42,11 +42,18 @@ class RewardModelRecipe(TrainRecipe):
     lora: LoraSettings | None = None
     """train adapters beside the weights instead of the weights; null = all weights"""
 
+    @model_validator(mode="after")
+    def has_no_text(self) -> "RewardModelRecipe":
+        """Refuse to measure what a reward model cannot do."""
+        if self.heldout is not None:
+            raise ValueError("a reward model predicts no text: leave heldout out, and name pairs in data.heldout_paths")
+        return self
+
 
 def reward_model(recipe: RewardModelRecipe) -> Path:
     """Train the model and return its last checkpoint."""
     require_whole_sequences(recipe.parallel)
-    objective = Objective(reward_loss, num_pairs, num_pairs, MEASURES)
+    objective = reward_objective()
 
     def start() -> Start:
         folder = find_model_folder(recipe.load_path)
@@ -63,6 +70,11 @@ def reward_model(recipe: RewardModelRecipe) -> Path:
 
         job = assemble(recipe, start, sequences_of, ranks)
         return train(with_heldout_pairs(job, objective, heldout), objective)
+
+
+def reward_objective() -> Objective:
+    """Return what reward modelling minimises: the mean loss over the pairs of a step."""
+    return Objective(reward_loss, num_pairs, num_pairs, MEASURES)
 
 
 def reward_loss(model: Transformer, batch: Batch) -> Sums:

@@ -10,6 +10,7 @@ from olmo2.base.errors import UsageError
 from olmo2.corpus import small_corpus
 from olmo2.corpus.document import Document
 from olmo2.corpus.small_corpus import HELD_OUT_EVERY, STAGE2_CODE_EVERY, lot, write_small_corpus
+from olmo2.grading.verifiers import verify
 
 
 @pytest.fixture
@@ -24,6 +25,8 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tmp_path / "documents",
         num_problems=20,
         num_conversations=300,
+        num_pair_prompts=40,
+        num_heldout_pair_prompts=15,
         num_stage1_arithmetic=10,
         num_stage2_arithmetic=20,
     )
@@ -55,6 +58,19 @@ def test_no_problem_is_among_the_conversations(corpus: Path) -> None:
         for message in json.loads(line)["messages"]
     }
     assert len(problems) == 20 and not asked & {problem["question"] for problem in problems}
+
+
+def test_prompts_for_pairs_bring_an_answer_that_a_verifier_takes(corpus: Path) -> None:
+    asked: dict[str, set[str]] = {}
+    for name in ("pair-prompts", "pair-prompts-heldout"):
+        rows = [json.loads(line) for line in (corpus / f"{name}.jsonl").read_text().splitlines()]
+        for row in rows:
+            question, answer = (message["content"] for message in row["messages"])
+            assert verify(row["dataset"], answer, row["ground_truth"]) == 1
+            asked.setdefault(name, set()).add(question)
+    assert len(asked["pair-prompts-heldout"]) == 15
+    problems = {json.loads(line)["question"] for line in (corpus / "problems.jsonl").read_text().splitlines()}
+    assert not asked["pair-prompts"] & (asked["pair-prompts-heldout"] | problems)
 
 
 def test_held_out_is_a_matter_of_the_name_alone() -> None:

@@ -165,7 +165,39 @@ def test_instruction_tuning(size: str, peak_lr: float, num_rows: int, seed: int,
     assert (data["pack"], data["skip_bad_rows"]) == (False, True)
     assert (optim["betas"], optim["eps"], optim["weight_decay"], optim["max_grad_norm"]) == ([0.9, 0.999], 1e-8, 0, 1.0)
     assert recipe["schedule"] == {"warmup_ratio": 0.03, "decay": "linear", "final_lr_ratio": 0}
-    assert recipe["loss"]["z_loss_weight"] == 0
+    assert recipe["loss"] == {"z_loss_weight": 0, "reduction": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("name", "peak_lr", "seed", "mix"),
+    [
+        ("1b/6-dpo.yaml", 2.5e-6, 111, "olmo-2-0425-1b-preference-mix"),
+        ("7b/7-dpo.yaml", 1e-6, 8, "olmo-2-1124-7b-preference-mix"),
+        ("13b/8-dpo.yaml", 8e-7, 8, "olmo-2-1124-13b-preference-mix"),
+        ("32b/7-dpo.yaml", 2e-6, 8, "olmo-2-0325-32b-preference-mix"),
+    ],
+)
+def test_preference_tuning(name: str, peak_lr: float, seed: int, mix: str) -> None:
+    recipe = RECIPES[name]
+    run, optim, data = recipe["run"], recipe["optim"], recipe["data"]
+    assert (optim["peak_lr"], run["seed"], run["epochs"]) == (peak_lr, seed, 1)
+    assert (run["global_batch_tokens"], data["seq_len"], data["pack"]) == (128 * 4096, 4096, False)
+    assert data["paths"] == [f"hf:allenai/{mix}"]
+    assert (optim["betas"], optim["eps"], optim["weight_decay"], optim["max_grad_norm"]) == ([0.9, 0.999], 1e-8, 0, 1.0)
+    assert recipe["schedule"] == {"warmup_ratio": 0.1, "decay": "linear", "final_lr_ratio": 0}
+    assert recipe["loss"] == {"kind": "sigmoid_norm", "beta": 5}
+    assert recipe["load_path"] == SFT[name.split("/")[0]]["run"]["folder"]
+
+
+@pytest.mark.parametrize("name", ["7b/8-reward-model.yaml", "13b/9-reward-model.yaml"])
+def test_reward_models(name: str) -> None:
+    recipe, size = RECIPES[name], name.split("/")[0]
+    run, optim, data = recipe["run"], recipe["optim"], recipe["data"]
+    assert (optim["peak_lr"], optim["eps"], optim["weight_decay"], run["epochs"]) == (3e-6, 1e-5, 0.01, 1)
+    assert (run["global_batch_tokens"], data["seq_len"], data["pack"]) == (256 * 4096, 4096, False)
+    assert data["paths"] == [f"hf:allenai/olmo-2-1124-{size}-preference-mix"]
+    assert recipe["schedule"] == {"warmup_ratio": 0, "decay": "linear", "final_lr_ratio": 0}
+    assert recipe["load_path"] == SFT[size]["run"]["folder"]
 
 
 def test_a_value_that_differs_says_why() -> None:

@@ -47,6 +47,22 @@ def test_domains_and_benchmarks_have_a_curve_each(tmp_path: Path) -> None:
     ]
 
 
+def test_pairs_have_charts_of_their_own(tmp_path: Path) -> None:
+    named = {
+        "pairs/accuracy": {100: 0.5, 300: 0.75},
+        "heldout_pairs/accuracy": {300: 0.625},
+        "pairs/chosen_reward": {100: 0.0, 300: 1.5},
+        "pairs/rejected_reward": {100: 0.0, 300: -0.5},
+        "pairs/margin": {100: 0.0, 300: 2.0},
+    }
+    summary = run(tmp_path, rows(300, **named))
+    drawn = dict(zip(titles(charts(summary)), charts(summary), strict=True))
+    assert list(drawn)[2:4] == ["Pairs whose chosen side has the larger reward", "Rewards of pairs"]
+    shown = re.findall(r'class="key series-\d"></i>(.*?)<', drawn["Pairs whose chosen side has the larger reward"])
+    assert shown == ["trained on", "held out"]
+    assert "nats per pair" in drawn["Loss"] and titles(other_charts(summary)) == ["pairs/margin"]
+
+
 def test_a_run_without_numbers_has_no_charts(tmp_path: Path) -> None:
     summary = run(tmp_path, [{"step": 1}, {"step": 2, "loss_nats": None}])
     assert charts(summary) == other_charts(summary) == []

@@ -103,3 +103,8 @@ def test_its_folder_is_no_language_model(corpus: Path, parent: Path) -> None:
     checkpoint = reward_model(recipe_of(corpus, parent))
     with pytest.raises(UsageError, match="reward model"):
         load_model(checkpoint)
+
+
+def test_what_it_cannot_do_is_not_measured(corpus: Path, parent: Path) -> None:
+    with pytest.raises(UsageError, match=r"a reward model predicts no text: leave heldout out"):
+        recipe_of(corpus, parent, heldout={"paths": [str(corpus / "tokens-heldout")]})
