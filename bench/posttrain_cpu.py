@@ -2,7 +2,7 @@
 
 Processes take turns step by step, so that whatever else the machine does meets both sides alike; a ratio is the median
 over rounds of TRL's seconds by ours. A step is everything from one batch to the next weights: for DPO 16 pairs of 2 x
-256 tokens, for SFT 16 rows of up to 1,024 tokens that hold packed conversations. Weights are float32; our number format
+256 tokens, for SFT 16 rows of 512 tokens that hold packed conversations. Weights are float32; our number format
 is what olmo2 chooses for this processor, and TRL computes once in float32 and once under bfloat16 autocast, its default.
 Peak memory is that of the process, libraries included.
 
@@ -69,8 +69,8 @@ def main() -> None:
         if arguments.only != "dpo":
             sides = {
                 "ours": [*own, "sft", name],
-                "TRL, bfloat16": [*peer, "sft", name, str(BATCH), "bf16"],
-                "TRL, float32": [*peer, "sft", name, str(BATCH)],
+                "TRL, bfloat16": [*peer, "sft", name, str(BATCH // 4), "bf16"],
+                "TRL, float32": [*peer, "sft", name, str(BATCH // 4)],
             }
             report("SFT, packed", sides, arguments.rounds)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 BATCH = 16  # pairs, or rows of packed conversations
-SEQ_LEN = 1024  # of those rows
+SEQ_LEN = 512  # of those rows
 
 
 def rows(file: Path) -> Any:

@@ -62,7 +62,7 @@ def reference_logprobs(
         fresh = np.zeros(pairs.num_documents)
         # Ranks compute together: one that has no row of its own goes along with another's.
         sums = document_logprobs(model, pairs.batch(np.array(own or some[:1])).to(model.device))
-        for row, values in zip(own, sums.double().cpu().numpy(), strict=False):
+        for row, values in zip(own, sums.cpu().double().numpy(), strict=False):
             documents = pairs.documents_of(row)
             fresh[documents] = values[: len(documents)]
         changed = [document for row in some for document in pairs.documents_of(row)]
