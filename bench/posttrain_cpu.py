@@ -2,8 +2,8 @@
 
 Processes take turns step by step, so that whatever else the machine does meets both sides alike; a ratio is the median
 over rounds of TRL's seconds by ours. A step is everything from one batch to the next weights: for DPO 16 pairs of 2 x
-256 tokens, for SFT 16 rows of 512 tokens that hold packed conversations. Weights are float32; our number format
-is what olmo2 chooses for this processor, and TRL computes once in float32 and once under bfloat16 autocast, its default.
+256 tokens, for SFT 16 rows of 512 tokens that hold packed conversations. Weights are float32; our number format is
+what olmo2 chooses for this processor, and TRL computes once in float32 and once under bfloat16 autocast, its default.
 Peak memory is that of the process, libraries included.
 
     python bench/posttrain_cpu.py --trl=/its/python [--rounds=7]        about a quarter of an hour on two quiet cores
