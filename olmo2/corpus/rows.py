@@ -60,15 +60,15 @@ class BadRows:
         rows = "row was" if self.counts.total() == 1 else "rows were"
         return f"{self.counts.total():,} bad {rows} left out: {kinds}{named}{further}"
 
-    def to_json(self) -> str:
-        """Return the counts and the rows named as text, for `from_json`."""
-        return json.dumps([self.counts, self.named])
+    def to_array(self) -> np.ndarray:
+        """Return the counts and the rows named as bytes, for `from_array`."""
+        return np.frombuffer(json.dumps([self.counts, self.named]).encode(), np.uint8)
 
     @classmethod
-    def from_json(cls, text: str) -> "BadRows":
+    def from_array(cls, values: np.ndarray) -> "BadRows":
         """Return rows that were skipped before."""
         rows = cls(skip=True)
-        counts, rows.named = json.loads(text)
+        counts, rows.named = json.loads(values.tobytes())
         rows.counts.update(counts)
         return rows
 

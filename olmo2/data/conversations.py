@@ -3,7 +3,6 @@
 Input: rows {"messages": [{"role": ..., "content": ...}, ...]} of JSON lines, Parquet or a data set of the hub.
 """
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from olmo2.base.errors import UsageError
 from olmo2.corpus.rows import BadRows, open_source, read_rows
-from olmo2.data.document_rows import DocumentRows, Documents
+from olmo2.data.document_rows import DocumentCollector, DocumentRows, Documents
 from olmo2.data.encoded_rows import encoded_rows
 from olmo2.data.mixed_rows import MixedRows, RowDataSettings
 from olmo2.data.token_cache import cache_key, cached_arrays
@@ -57,34 +56,29 @@ def read_conversations(
     conversations = Conversations(documents, seq_len=seq_len, pad_id=tokenizer.pad_id, pack=pack)
     conversations.num_truncated = int(arrays["num_truncated"])
     conversations.num_dropped = int(arrays["num_dropped"])
-    conversations.bad_rows = BadRows.from_json(arrays["bad_rows"].tobytes().decode())
+    conversations.bad_rows = BadRows.from_array(arrays["bad_rows"])
     return conversations
 
 
 def tokenize_rows(rows: MixedRows, tokenizer: Tokenizer, seq_len: int) -> dict[str, np.ndarray]:
     """Return the conversations one after the other, and what there is to say of those that are not among them."""
-    input_ids, is_target, ends = array("i"), bytearray(), array("q")
+    documents = DocumentCollector()
     num_truncated = num_dropped = 0
     for [chat] in encoded_rows(rows, tokenizer, conversations_of, fields=("messages",)):
         if not chat.is_target[1:seq_len].any():  # nothing predicts the first token
             num_dropped += 1
         else:
             num_truncated += len(chat.input_ids) > seq_len
-            input_ids.frombytes(chat.input_ids[:seq_len].tobytes())
-            is_target += chat.is_target[:seq_len].tobytes()
-            ends.append(len(input_ids))
-    if not ends:
+            documents.add(chat.input_ids[:seq_len], chat.is_target[:seq_len])
+    if not len(documents):
         raise UsageError(
             f"no conversation of {', '.join(rows.settings.paths)} has an assistant's message within {seq_len} tokens; "
             f"raise data.seq_len or give other conversations\n{rows.bad_rows.summary()}".rstrip()
         )
-    return {
-        "input_ids": np.frombuffer(input_ids, np.int32),
-        "is_target": np.frombuffer(is_target, np.bool_),
-        "ends": np.frombuffer(ends, np.int64),
+    return documents.arrays() | {
         "num_truncated": np.array(num_truncated),
         "num_dropped": np.array(num_dropped),
-        "bad_rows": np.frombuffer(rows.bad_rows.to_json().encode(), np.uint8),
+        "bad_rows": rows.bad_rows.to_array(),
     }
 
 

@@ -4,6 +4,7 @@ N = tokens of all documents, D = documents, B = rows of a batch, T = seq_len.
 """
 
 import hashlib
+from array import array
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +32,31 @@ class Documents:
         for values in (self.input_ids, self.is_target, self.ends):
             digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
+
+
+class DocumentCollector:
+    """Gathers documents one after the other."""
+
+    def __init__(self) -> None:
+        self._input_ids, self._is_target, self._ends = array("i"), bytearray(), array("q")
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self._ends)
+
+    def add(self, input_ids: np.ndarray, is_target: np.ndarray) -> None:
+        """Take one more, (n,) int32 and (n,) bool."""
+        self._input_ids.frombytes(input_ids.tobytes())
+        self._is_target += is_target.tobytes()
+        self._ends.append(len(self._input_ids))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all of them, by the names of the fields of Documents."""
+        return {
+            "input_ids": np.frombuffer(self._input_ids, np.int32),
+            "is_target": np.frombuffer(self._is_target, np.bool_),
+            "ends": np.frombuffer(self._ends, np.int64),
+        }
 
 
 class DocumentRows(Sequences):

@@ -5,7 +5,6 @@ lists of messages; or what follows "prompt", a list of messages as well; or two 
 P = pairs, B = rows of a batch, D = documents of the fullest row: 2k is chosen, 2k + 1 rejected of its pair k.
 """
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,7 +15,7 @@ from pydantic import Field
 from olmo2.base.errors import UsageError
 from olmo2.corpus.rows import BadRows
 from olmo2.data.batch import Batch
-from olmo2.data.document_rows import DocumentRows, Documents
+from olmo2.data.document_rows import DocumentCollector, DocumentRows, Documents
 from olmo2.data.encoded_rows import encoded_rows
 from olmo2.data.mixed_rows import MixedRows, RowDataSettings
 from olmo2.data.token_cache import cache_key, cached_arrays
@@ -185,7 +184,7 @@ def read_preferences(
         pad_id=tokenizer.pad_id,
         pack=settings.pack,
     )
-    pairs.bad_rows = BadRows.from_json(arrays["bad_rows"].tobytes().decode())
+    pairs.bad_rows = BadRows.from_array(arrays["bad_rows"])
     print(f"{rows.setting}: {pairs.summary()}")
     return pairs
 
@@ -196,24 +195,21 @@ class PairCollector:
     def __init__(self, longest: int, *, last_turn_only: bool = False, whole_only: bool = False) -> None:
         self.longest, self.last_turn_only, self.whole_only = longest, last_turn_only, whole_only
         self.counts = PairCounts()
-        self.input_ids, self.is_target, self.ends = array("i"), bytearray(), array("q")
+        self.documents = DocumentCollector()
 
     def tokenize(self, rows: MixedRows, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         """Return all pairs of `rows` one after the other, and what there is to say of those that are not among them."""
         for pair in encoded_rows(rows, tokenizer, pair_of, also=(*SIDES, "prompt")):
             self.add(pair)
-        if not self.ends:
+        if not len(self.documents):
             raise UsageError(
                 f"{rows.setting}: no pair of {', '.join(rows.settings.paths)} has assistants' messages that differ "
                 f"within {self.longest} tokens; raise data.seq_len, of which each conversation has half, or give other "
                 f"pairs\n{rows.bad_rows.summary()}".rstrip()
             )
-        return {
-            "input_ids": np.frombuffer(self.input_ids, np.int32),
-            "is_target": np.frombuffer(self.is_target, np.bool_),
-            "ends": np.frombuffer(self.ends, np.int64),
+        return self.documents.arrays() | {
             "counts": np.array([getattr(self.counts, field.name) for field in fields(PairCounts)]),
-            "bad_rows": np.frombuffer(rows.bad_rows.to_json().encode(), np.uint8),
+            "bad_rows": rows.bad_rows.to_array(),
         }
 
     def add(self, pair: list[EncodedChat]) -> None:
@@ -230,6 +226,4 @@ class PairCollector:
         else:
             self.counts.truncated += is_cut
             for own_ids, own_targets in zip(ids, targets, strict=True):
-                self.input_ids.frombytes(own_ids.tobytes())
-                self.is_target += own_targets[: self.longest].tobytes()
-                self.ends.append(len(self.input_ids))
+                self.documents.add(own_ids, own_targets[: self.longest])

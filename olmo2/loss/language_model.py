@@ -108,6 +108,11 @@ def chunk_rows(*, is_cpu: bool) -> int:
     return CHUNK_ROWS if is_cpu else DEVICE_CHUNK_ROWS
 
 
+def cached_rows(logits: Tensor) -> int:
+    """Return of how many rows a float32 copy is alive at a time: on CPUs few, which stay in the processor's cache."""
+    return max(1, CACHED_LOGITS // logits.shape[1] if logits.device.type == "cpu" else len(logits))
+
+
 def loss_and_gradient(logits: Tensor, targets: Tensor, z_loss_weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return summed loss, summed cross-entropy and d loss / d logits (in the dtype of `logits`) of one chunk.
 
@@ -115,7 +120,7 @@ def loss_and_gradient(logits: Tensor, targets: Tensor, z_loss_weight: float) -> 
     """
     total, cross_entropy = torch.zeros(2, device=logits.device)
     gradient = torch.empty_like(logits)
-    num_rows = max(1, CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    num_rows = cached_rows(logits)
     for some_logits, some_targets, some_gradient in zip(
         logits.split(num_rows), targets[:, None].split(num_rows), gradient.split(num_rows), strict=True
     ):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from olmo2.loss.language_model import CACHED_LOGITS, IGNORED_LABEL, chunk_rows
+from olmo2.loss.language_model import IGNORED_LABEL, cached_rows, chunk_rows
 
 
 class TokenLogprobs(NamedTuple):
@@ -49,7 +49,7 @@ class ChunkedLogprobs(torch.autograd.Function):
         logprobs, log_normalisers, collisions = states.new_zeros((3, len(states)), dtype=torch.float32)
         for chunk in chunks(states):
             logits = states[chunk] @ weight.T
-            for rows in cached_rows(logits):
+            for rows in slices(len(logits), cached_rows(logits)):
                 precise = logits[rows].float()
                 log_normaliser = precise.logsumexp(dim=-1)
                 log_normalisers[chunk][rows] = log_normaliser
@@ -81,19 +81,17 @@ class ChunkedLogprobs(torch.autograd.Function):
 
 def chunks(states: Tensor) -> list[slice]:
     """Return the rows whose logits are alive together."""
-    num_rows = chunk_rows(is_cpu=states.device.type == "cpu")
-    return [slice(start, start + num_rows) for start in range(0, len(states), num_rows)]
+    return slices(len(states), chunk_rows(is_cpu=states.device.type == "cpu"))
 
 
-def cached_rows(logits: Tensor) -> list[slice]:
-    """Return the rows whose float32 copy is alive together: on CPUs few, which stay in the processor's cache."""
-    num_rows = len(logits) if logits.device.type != "cpu" else CACHED_LOGITS // logits.shape[1]
-    return [slice(start, start + max(1, num_rows)) for start in range(0, len(logits), max(1, num_rows))]
+def slices(length: int, size: int) -> list[slice]:
+    """Cut a length into slices of that size, the last of what remains."""
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def gradient(logits: Tensor, targets: Tensor, log_normalisers: Tensor, scales: Tensor) -> Tensor:
     """Return d (sum of scales · logprobs) / d logits (n, V), in place of the logits and in their dtype."""
-    for rows in cached_rows(logits):
+    for rows in slices(len(logits), cached_rows(logits)):
         probabilities = (logits[rows].float() - log_normalisers[rows, None]).exp_()
         probabilities.mul_(-scales[rows, None]).scatter_add_(1, targets[rows, None], scales[rows, None])
         logits[rows] = probabilities

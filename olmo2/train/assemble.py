@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from olmo2.base.errors import UsageError
-from olmo2.checkpoint.folder import open_model
+from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
 from olmo2.checkpoint.load import load_trainer_state
 from olmo2.checkpoint.names import checkpoint_name
 from olmo2.checkpoint.run_state import RunState
@@ -144,6 +144,13 @@ def assemble(
         known_run_id(Path(run.folder), run.stage) or new_run_id(),  # what rank 0 draws is what is written
         state,
     )
+
+
+def language_model_start(load_path: str) -> Start:
+    """Return the start of a stage that takes over the weights of a language model and nothing else."""
+    folder = find_model_folder(load_path)
+    config, tokenizer, weights = open_model(folder)
+    return Start(config, tokenizer, weights.items(), lasting_name(load_path, folder))
 
 
 def start_of(checkpoint: Path, start: Callable[[], Start], lora: LoraSettings | None) -> Start:

@@ -4,26 +4,21 @@ The reference is the model that the stage starts from; its log-probabilities are
 Source: arXiv 2501.00656, section 5; open-instruct's dpo_norm.
 """
 
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
+from olmo2.checkpoint.folder import find_model_folder
 from olmo2.data.preferences import Preferences, ResponseDataSettings
 from olmo2.eval.model_under_test import hash_of
-from olmo2.model.lora import LoraSettings
-from olmo2.optim.schedule import LinearSchedule
 from olmo2.parallel.device import choose_compute_dtype
 from olmo2.parallel.ranks import Ranks
-from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Start, assemble, build_model
-from olmo2.train.heldout_pairs import with_heldout_pairs
-from olmo2.train.loop import stage_ranks, train
-from olmo2.train.preference_objective import PreferenceLossSettings, require_whole_sequences
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.assemble import Start, build_model, language_model_start
+from olmo2.train.pair_stage import PairStageRecipe, run_pair_stage
+from olmo2.train.preference_objective import PreferenceLossSettings
 from olmo2.train.reference import reference_logprobs
-from olmo2.train.resume import HELDOUT_PREFIX, REFERENCE_FILE
+from olmo2.train.resume import REFERENCE_FILE
 
 
 class DpoDataSettings(ResponseDataSettings):
@@ -34,60 +29,40 @@ class DpoDataSettings(ResponseDataSettings):
     run folder"""
 
 
-class DpoRecipe(TrainRecipe):
+class DpoRecipe(PairStageRecipe):
     """Everything that preference tuning needs to know."""
 
     load_path: str = Field(min_length=1)
     """model folder or hub name to start from, which is the reference, too; only its weights are used"""
     data: DpoDataSettings
-    schedule: LinearSchedule = LinearSchedule()
     loss: PreferenceLossSettings = PreferenceLossSettings()
-    lora: LoraSettings | None = None
-    """train adapters beside the weights instead of the weights; null = all weights"""
 
 
 def dpo(recipe: DpoRecipe) -> Path:
     """Tune the model and return its last checkpoint."""
-    require_whole_sequences(recipe.parallel)
-    objective = recipe.loss.objective()
 
     def start() -> Start:
-        folder = find_model_folder(recipe.load_path)
-        config, tokenizer, weights = open_model(folder)
-        return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
+        return language_model_start(recipe.load_path)
 
-    with stage_ranks(recipe) as ranks:
-        prepare = with_reference(recipe, start, ranks) if recipe.loss.has_reference else lambda pairs, _: pairs
-        heldout: list[Preferences] = []
+    @cache
+    def hash_of_reference() -> str:
+        return hash_of(find_model_folder(recipe.load_path))
 
-        def sequences_of(tokenizer: Tokenizer) -> Preferences:
-            if recipe.data.heldout_paths:
-                heldout.append(prepare(recipe.data.heldout_pairs(tokenizer), HELDOUT_PREFIX))
-            return prepare(recipe.data.pairs(tokenizer), "")
-
-        job = assemble(recipe, start, sequences_of, ranks)
-        return train(with_heldout_pairs(job, objective, heldout), objective)
-
-
-def with_reference(
-    recipe: DpoRecipe, start: Callable[[], Start], ranks: Ranks
-) -> Callable[[Preferences, str], Preferences]:
-    """Return a function that gives pairs the reference's log-probabilities, from a file if they are in one."""
-    identity = {
-        "model": hash_of(find_model_folder(recipe.load_path)) if ranks.is_main else "",
-        "dtype": str(choose_compute_dtype(recipe.run.dtype, ranks.device)).removeprefix("torch."),
-    }
-    kept = Path(recipe.data.reference_file or Path(recipe.run.folder) / REFERENCE_FILE)
-
-    def prepare(pairs: Preferences, prefix: str) -> Preferences:
+    def add_reference(pairs: Preferences, prefix: str, ranks: Ranks) -> None:
+        """Give pairs the reference's log-probabilities, from a file if they are in one."""
+        if not recipe.loss.has_reference:
+            return
+        kept = Path(recipe.data.reference_file or Path(recipe.run.folder) / REFERENCE_FILE)
         pairs.reference_logprobs = reference_logprobs(
             kept.with_name(prefix + kept.name),
             pairs,
             lambda: build_model(recipe, start(), ranks)[0],
-            identity=identity,
+            identity={
+                "model": hash_of_reference() if ranks.is_main else "",
+                "dtype": str(choose_compute_dtype(recipe.run.dtype, ranks.device)).removeprefix("torch."),
+            },
             micro_batch_sequences=recipe.run.micro_batch_sequences,
             ranks=ranks,
         )
-        return pairs
 
-    return prepare
+    return run_pair_stage(recipe, start, recipe.loss.objective(), add_reference)

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from olmo2.base.config import Settings
-from olmo2.base.errors import UsageError
 from olmo2.data.batch import IGNORED_LABEL, Batch
 from olmo2.loss.preference import (
     REFERENCE_FREE,
@@ -24,7 +23,6 @@ from olmo2.loss.preference import (
 )
 from olmo2.loss.token_logprobs import token_logprobs
 from olmo2.model.transformer import Transformer
-from olmo2.parallel.mesh import ParallelSettings
 from olmo2.train.objective import Objective, Sums, num_documents
 
 MEASURES = (
@@ -128,13 +126,3 @@ def preference_sums(
         )
         reported = (torch.stack(measured) * is_pair).sum(dim=1)
     return Sums(losses.sum(), reported)
-
-
-def require_whole_sequences(parallel: ParallelSettings) -> None:
-    """Raise UsageError where several devices would share a sequence: the loss of a pair needs all of its tokens."""
-    for name in ("tensor", "context"):
-        if getattr(parallel, name) > 1:
-            raise UsageError(
-                f"parallel.{name}: devices cannot share the sequences of pairs; set it to 1, and spread the model "
-                "with parallel.shard"
-            )

@@ -59,14 +59,12 @@ def reference_logprobs(
     last_write = time.perf_counter()
     for number, some in enumerate(track(rounds, "reference", disable=not ranks.is_main), 1):
         own = some[ranks.batch_rank :: ranks.grid.batch_ranks]
-        fresh = np.zeros(pairs.num_documents)
+        fresh = {document: 0.0 for row in some for document in pairs.documents_of(row)}
         # Ranks compute together: one that has no row of its own goes along with another's.
         sums = document_logprobs(model, pairs.batch(np.array(own or some[:1])).to(model.device))
         for row, values in zip(own, sums.cpu().double().numpy(), strict=False):
-            documents = pairs.documents_of(row)
-            fresh[documents] = values[: len(documents)]
-        changed = [document for row in some for document in pairs.documents_of(row)]
-        found[changed] = ranks.sum(*fresh[changed])
+            fresh |= zip(pairs.documents_of(row), values.tolist(), strict=False)
+        found[list(fresh)] = ranks.sum(*fresh.values())
         is_due = time.perf_counter() - last_write > WRITE_EVERY_SECONDS
         if ranks.is_main and (is_due or number == len(rounds)):
             write_logprobs(file, found, identity)

@@ -16,31 +16,24 @@ from torch import Tensor
 from olmo2.checkpoint.folder import find_model_folder, lasting_name
 from olmo2.checkpoint.reward_start import open_reward_start
 from olmo2.data.batch import Batch
-from olmo2.data.preferences import Preferences, WholePairDataSettings
-from olmo2.loss.preference import document_sums, pairs_of, pairwise_loss
-from olmo2.model.lora import LoraSettings
+from olmo2.data.preferences import WholePairDataSettings
+from olmo2.loss.preference import pairs_of, pairwise_loss
+from olmo2.model.reward_head import scores_at
 from olmo2.model.transformer import Transformer
-from olmo2.optim.schedule import LinearSchedule
-from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Start, assemble
-from olmo2.train.heldout_pairs import with_heldout_pairs
-from olmo2.train.loop import stage_ranks, train
+from olmo2.train.assemble import Start
 from olmo2.train.objective import Objective, Sums
-from olmo2.train.preference_objective import num_pairs, require_whole_sequences
-from olmo2.train.recipe import TrainRecipe
+from olmo2.train.pair_stage import PairStageRecipe, run_pair_stage
+from olmo2.train.preference_objective import num_pairs
 
 MEASURES = ("pairs/accuracy", "pairs/margin", "pairs/chosen_reward", "pairs/rejected_reward")
 
 
-class RewardModelRecipe(TrainRecipe):
+class RewardModelRecipe(PairStageRecipe):
     """Everything that reward modelling needs to know."""
 
     load_path: str = Field(min_length=1)
     """model folder or hub name to start from; a language model gets a new head, drawn from run.seed"""
     data: WholePairDataSettings
-    schedule: LinearSchedule = LinearSchedule()
-    lora: LoraSettings | None = None
-    """train adapters beside the weights instead of the weights; null = all weights"""
 
     @model_validator(mode="after")
     def has_no_text(self) -> "RewardModelRecipe":
@@ -52,24 +45,13 @@ class RewardModelRecipe(TrainRecipe):
 
 def reward_model(recipe: RewardModelRecipe) -> Path:
     """Train the model and return its last checkpoint."""
-    require_whole_sequences(recipe.parallel)
-    objective = reward_objective()
 
     def start() -> Start:
         folder = find_model_folder(recipe.load_path)
         config, tokenizer, weights = open_reward_start(folder, recipe.run.seed)
         return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
 
-    with stage_ranks(recipe) as ranks:
-        heldout: list[Preferences] = []
-
-        def sequences_of(tokenizer: Tokenizer) -> Preferences:
-            if recipe.data.heldout_paths:
-                heldout.append(recipe.data.heldout_pairs(tokenizer))
-            return recipe.data.pairs(tokenizer)
-
-        job = assemble(recipe, start, sequences_of, ranks)
-        return train(with_heldout_pairs(job, objective, heldout), objective)
+    return run_pair_stage(recipe, start, reward_objective())
 
 
 def reward_objective() -> Objective:
@@ -94,13 +76,11 @@ def pairwise_sums(
     """Return the sums over the pairs of a batch."""
     assert batch.document_ids is not None and batch.reference_logprobs is not None
     ids, most_documents = batch.document_ids, batch.reference_logprobs.shape[1]
-    is_last = ids >= 0
-    is_last[:, :-1] &= ids[:, :-1] != ids[:, 1:]
-    # In float32, as where conversations are scored: in bfloat16 different ones would tie.
-    scores = hidden.new_zeros(ids.shape, dtype=torch.float32)
-    scores = scores.masked_scatter(is_last, hidden[is_last].float() @ score_weight[0].float())
-    rewards = pairs_of(document_sums(scores, ids, most_documents))
-    is_pair = pairs_of(document_sums(is_last.float(), ids, most_documents)).chosen
+    is_in = ids[..., None] == torch.arange(most_documents, device=ids.device)  # (B, T, D)
+    places = torch.arange(ids.shape[1], device=ids.device)
+    last = (is_in * places[:, None]).amax(dim=1)  # 0 where there is no document
+    rewards = pairs_of(scores_at(last)(hidden, score_weight))
+    is_pair = pairs_of(is_in.any(dim=1).float()).chosen
     losses = pairwise_loss(rewards) * is_pair
     with torch.no_grad():
         is_right = (rewards.difference > 0).float()

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from olmo2.checkpoint.folder import find_model_folder, lasting_name, open_model
 from olmo2.data.conversations import Conversations, read_conversations
 from olmo2.data.mixed_rows import RowDataSettings
 from olmo2.model.lora import LoraSettings
 from olmo2.optim.schedule import LinearSchedule
 from olmo2.tokenizer.tokenizer import Tokenizer
-from olmo2.train.assemble import Start
+from olmo2.train.assemble import Start, language_model_start
 from olmo2.train.loop import run_stage
 from olmo2.train.objective import Objective, Reduction, next_token
 from olmo2.train.recipe import LossSettings, TrainRecipe
@@ -60,8 +59,6 @@ def sft(recipe: SftRecipe) -> Path:
     """Tune the model and return its last checkpoint."""
 
     def start() -> Start:
-        folder = find_model_folder(recipe.load_path)
-        config, tokenizer, weights = open_model(folder)
-        return Start(config, tokenizer, weights.items(), lasting_name(recipe.load_path, folder))
+        return language_model_start(recipe.load_path)
 
     return run_stage(recipe, start, recipe.data.conversations, recipe.loss.objective())

@@ -123,7 +123,7 @@ def test_the_summary_of_bad_rows() -> None:
         + "".join(f"  a.jsonl:{number}: wrong\n" for number in range(5))
         + "  ..."
     )
-    again = BadRows.from_json(rows.to_json())
+    again = BadRows.from_array(rows.to_array())
     assert (again.summary(), again.counts) == (rows.summary(), rows.counts)
 
 

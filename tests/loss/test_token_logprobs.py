@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from olmo2.loss import language_model, token_logprobs
+from olmo2.loss import language_model
 from olmo2.loss.token_logprobs import token_logprobs as measured
 
 NUM_ROWS, SEQ_LEN, WIDTH, VOCABULARY = 3, 7, 8, 50
@@ -37,7 +37,7 @@ def test_values_and_gradients(chunk_rows: int, cached_logits: int) -> None:
     scales = torch.randn(labels.shape, generator=torch.Generator().manual_seed(1))  # as a loss of pairs has them
     with (
         patch.object(language_model, "CHUNK_ROWS", chunk_rows),
-        patch.object(token_logprobs, "CACHED_LOGITS", cached_logits),
+        patch.object(language_model, "CACHED_LOGITS", cached_logits),
     ):
         found = measured(hidden, weight, labels, with_collisions=True)
         gradients = torch.autograd.grad((found.logprobs * scales).sum(), (hidden, weight))

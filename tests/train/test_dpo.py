@@ -145,11 +145,6 @@ def test_without_a_reference_no_file_is_made(corpus: Path, parent: Path) -> None
     assert not list((corpus / "dpo").glob("*reference*"))
 
 
-def test_sequences_are_not_shared_by_devices(corpus: Path, parent: Path) -> None:
-    with pytest.raises(UsageError, match=r"parallel.tensor: devices cannot share the sequences of pairs"):
-        dpo(dpo_recipe(corpus, parent, {"parallel": {"tensor": 2}}))
-
-
 def test_the_file_says_what_it_is_of(corpus: Path, parent: Path) -> None:
     dpo(dpo_recipe(corpus, parent, epochs=1))
     with safe_open(corpus / "dpo" / "reference.safetensors", framework="numpy") as stored:
